@@ -1,0 +1,1 @@
+"""The algorithms: plain Python that knows neither Prefect nor MLflow and can be used and tested alone."""

@@ -1,0 +1,1 @@
+"""Tables with labels and groups: their schema, where they come from, and what can be wrong with them."""

@@ -1,0 +1,192 @@
+"""A first schema for a table that has none, guessed from names, types and values, for a person to correct.
+
+Guesses are only ever guesses, so each comes with a note that says what was seen; the notes head the written file.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.data.check_features import MOST_CATEGORIES
+from components.data.finding import listed
+from components.data.schema import (
+    BinaryLabel,
+    Feature,
+    Group,
+    Label,
+    MulticlassLabel,
+    RegressionLabel,
+    Schema,
+    write_schema,
+)
+from components.data.table import as_text
+from components.data.types import NUMBER, is_flat, is_number, is_text, plain
+from components.errors import InvalidInput
+
+LABEL_NAMES = ("label", "target", "outcome", "class", "y")
+PERSON_NAMES = ("person", "patient", "subject", "member", "customer", "user", "id")
+TIME_NAMES = ("time", "year", "month", "date", "visit", "wave", "period")
+GROUP_NAMES = ("sex", "gender", "female", "race", "ethnicity", "age", "religion", "nationality", "dialect", "region")
+NOT_TO_BE_LOOKED_AT = ("race", "ethnicity", "religion", "nationality")
+"""Groups that are reported and gated, and left out of the features unless a person puts them there."""
+
+AGE_BANDS = (18, 35, 50, 65)
+FEW = 20
+"""A whole-number column with no more distinct values than this may be a code; a text column with more is named."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A guessed schema and one sentence for each guess."""
+
+    schema: Schema
+    notes: tuple[str, ...]
+
+
+def draft_schema(columns: pa.Table, name: str, *, label: str | None = None, person: str | None = None,
+                 time: str | None = None) -> Draft:
+    """Guess a schema; what is named by the caller is not guessed.
+
+    Raises
+    ------
+    InvalidInput
+        A named column is absent, or no column can be the label or the person.
+    """
+    columns = plain(columns)
+    for role, given in (("label", label), ("person", person), ("time", time)):
+        if given is not None and given not in columns.column_names:
+            raise InvalidInput(f"{role} column '{given}' is not in the table; it has {listed(columns.column_names)}")
+    notes: list[str] = []
+    usable = [column for column in columns.column_names if _usable(column, columns[column], notes)]
+    time = time or _time(usable, {label, person}, notes)
+    person = person or _person(columns, usable, time, {label}, notes)
+    if time and _unique(columns, [person]):
+        notes.append(f"every '{person}' has one row, so '{time}' is not needed as time")
+        time = None
+    label = label or _label(columns, usable, {person, time}, notes)
+    rule = _rule(label, columns[label], notes)
+    groups = _groups(columns, [c for c in usable if c not in {person, time, label}], notes)
+    features = {}
+    for column in usable:
+        if column in {person, time, label}:
+            continue
+        if _named_like(column, NOT_TO_BE_LOOKED_AT):
+            notes.append(f"'{column}' is a group and no feature: a model that looks at it may repeat unequal treatment")
+            continue
+        feature = _feature(column, columns[column], notes)
+        if feature:
+            features[column] = feature
+    if not features:
+        raise InvalidInput("no column is left to be a feature once label, person and time are taken; add columns")
+    plain_name = re.sub(r"[^A-Za-z0-9_.-]+", "_", name) or "table"
+    schema = Schema(name=plain_name, features=features, label=rule, groups=groups, person=person, time=time)
+    return Draft(schema, tuple(notes))
+
+
+def write_draft(draft: Draft, path: Path) -> None:
+    """Write the schema as YAML headed by its notes."""
+    write_schema(draft.schema, path)
+    head = ["# A draft: read it, correct it, then remove these lines.", *(f"# - {note}" for note in draft.notes)]
+    path.write_text("\n".join(head) + "\n" + path.read_text())
+
+
+def _usable(name: str, column: pa.ChunkedArray, notes: list[str]) -> bool:
+    if column.null_count == len(column) or not is_flat(column):
+        why = "empty" if column.null_count == len(column) else f"of type {column.type}"
+        notes.append(f"'{name}' is left out: it is {why}")
+        return False
+    return True
+
+
+def _named_like(column: str, names: tuple[str, ...]) -> bool:
+    return bool(set(re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column).lower())) & set(names))
+
+
+def _time(usable: list[str], taken: set, notes: list[str]) -> str | None:
+    found = [column for column in usable if column not in taken and _named_like(column, TIME_NAMES)]
+    if found:
+        notes.append(f"'{found[0]}' is taken for the time, by its name")
+    return found[0] if found else None
+
+
+def _person(columns: pa.Table, usable: list[str], time: str | None, taken: set, notes: list[str]) -> str:
+    """A column named like a person that identifies rows (with the time, if there is one); else one that is unique."""
+    candidates = [c for c in usable if c not in taken | {time} and columns[c].null_count == 0]
+    keys = [time] if time else []
+    for column in sorted(candidates, key=lambda c: not _named_like(c, PERSON_NAMES)):
+        if pa.types.is_floating(columns[column].type):
+            continue
+        if _unique(columns, [column]) or (_named_like(column, PERSON_NAMES) and _unique(columns, [column, *keys])):
+            together = f" together with '{time}'" if time else ""
+            notes.append(f"'{column}' is taken for the person: it tells rows apart{together}")
+            return column
+    raise InvalidInput(
+        "no column tells persons apart (one value a row, or one a row and time); name the person column, or add one")
+
+
+def _unique(columns: pa.Table, keys: list[str]) -> bool:
+    return columns.group_by(keys).aggregate([]).num_rows == columns.num_rows
+
+
+def _label(columns: pa.Table, usable: list[str], taken: set, notes: list[str]) -> str:
+    free = [column for column in usable if column not in taken]
+    by_name = [column for column in free if _named_like(column, LABEL_NAMES)]
+    if by_name:
+        notes.append(f"'{by_name[0]}' is taken for the label, by its name")
+        return by_name[0]
+    whole = [column for column in free if columns[column].null_count == 0 and not _named_like(column, GROUP_NAMES)]
+    binary = [column for column in whole if pc.count_distinct(columns[column]).as_py() == 2]
+    if not binary:
+        raise InvalidInput(f"no column looks like a label; name it; the table has {listed(free)}")
+    notes.append(f"'{binary[-1]}' is taken for the label, as the last column of two values")
+    return binary[-1]
+
+
+def _rule(name: str, column: pa.ChunkedArray, notes: list[str]) -> Label:
+    values = sorted(pc.unique(as_text(column).drop_null()).to_pylist())
+    if len(values) <= 2:
+        positive = next((v for v in values if v.lower() in {"1", "true", "yes", "y", "positive"}), values[-1])
+        notes.append(f"the positive class of '{name}' is '{positive}' of {listed(values)}")
+        return BinaryLabel(column=name, positive=positive)
+    if is_number(column) and len(values) > FEW:
+        tolerance = float(f"{pc.stddev(column).as_py() / 2:.2g}")
+        notes.append(f"'{name}' is a number; within {tolerance:g} (half its standard deviation) a prediction is right")
+        return RegressionLabel(column=name, kind="regression", tolerance=tolerance)
+    if len(values) > FEW:
+        raise InvalidInput(f"label '{name}' has {len(values)} classes; name another column as the label")
+    return MulticlassLabel(column=name, kind="multiclass", classes=tuple(values))
+
+
+def _groups(columns: pa.Table, names: list[str], notes: list[str]) -> dict[str, Group]:
+    groups = {}
+    for column in names:
+        if not _named_like(column, GROUP_NAMES):
+            continue
+        distinct = pc.count_distinct(columns[column]).as_py()
+        if distinct <= FEW:
+            names_shown = {"0": "male", "1": "female"} if _named_like(column, ("female",)) else {}
+            groups["sex" if names_shown else column] = Group(column=column, names=names_shown)
+        elif is_number(columns[column]) and _named_like(column, ("age",)):
+            groups["age_band"] = Group(column=column, edges=AGE_BANDS)
+        else:
+            notes.append(f"'{column}' sounds like a group but has {distinct} values; give it edges or fewer values")
+            continue
+        notes.append(f"error is reported and gated by '{column}'")
+    return groups
+
+
+def _feature(name: str, column: pa.ChunkedArray, notes: list[str]) -> Feature | None:
+    distinct = pc.count_distinct(column).as_py()
+    if is_number(column):
+        return Feature()
+    numbers = is_text(column) and pc.sum(pc.match_substring_regex(column, NUMBER)).as_py() or 0
+    if numbers > 0.9 * (len(column) - column.null_count):
+        notes.append(f"'{name}' is taken for a number, though some of its values are not; clean those")
+        return Feature()
+    if distinct > max(FEW, min(len(column) // 10, MOST_CATEGORIES)):
+        notes.append(f"'{name}' is left out: {distinct} different texts are names, not categories")
+        return None
+    return Feature(kind="categorical", categories=tuple(sorted(pc.unique(as_text(column).drop_null()).to_pylist())))

@@ -1,0 +1,68 @@
+"""A feature that gives the label away.
+
+A column recorded after the outcome (or the outcome under another name) makes a model that looks perfect in every test
+and knows nothing. Such a column settles the label by itself, either value by value or by one threshold. Small tables
+and columns of nearly unique values can do that by luck, so a feature is named only when luck cannot explain it.
+"""
+
+import numpy as np
+from scipy.special import gammaln
+
+LUCK = 1e-9
+"""A feature is named when a random label would be settled with a lower probability than this."""
+
+_GLANCE = 10_000
+
+
+def gives_away(values: np.ndarray, labels: np.ndarray) -> str | None:
+    """How one feature settles a class label, or None when it does not.
+
+    Parameters
+    ----------
+    values
+        (n,) float32 encoded feature, NaN where missing; being missing is a value like any other.
+    labels
+        (n,) class indices.
+
+    Notes
+    -----
+    With D distinct values, K classes of sizes n_k, at most K^D of the n! / prod n_k! labellings are settled by the
+    values, and at most 4 by a threshold (either side, missing below or above): that share bounds the luck.
+    """
+    sizes = np.bincount(labels)
+    log_labellings = gammaln(len(labels) + 1) - gammaln(sizes + 1).sum()
+    beyond_luck = np.log(LUCK) + log_labellings
+    if len(sizes) == 2 and np.log(4) < beyond_luck and _one_threshold(values, labels):
+        return "one threshold separates its classes"
+    distinct = _settled_by_values(values, labels, len(sizes))
+    if distinct and distinct * np.log(len(sizes)) < beyond_luck:
+        return f"each of its {distinct} values goes with one class"
+    return None
+
+
+def is_monotone_copy(values: np.ndarray, targets: np.ndarray) -> bool:
+    """Whether a feature is in strictly monotone one-to-one correspondence with a numeric label ((n,) both)."""
+    if np.isnan(values).any() or len(np.unique(values)) < 15:
+        return False
+    order = np.argsort(values, kind="stable")
+    steps, target_steps = np.diff(values[order]) > 0, np.diff(targets[order].astype(np.float32))
+    return any(np.array_equal(steps, sign * target_steps > 0) and not target_steps[~steps].any() for sign in (1, -1))
+
+
+def _settled_by_values(values: np.ndarray, labels: np.ndarray, classes: int) -> int:
+    """The number of distinct values when each occurs with one class only, else 0."""
+    for rows in (slice(_GLANCE), slice(None)):  # nearly every honest feature fails within the first glance
+        distinct, codes = np.unique(values[rows], return_inverse=True)
+        counts = np.bincount(codes * classes + labels[rows], minlength=len(distinct) * classes)
+        if ((counts.reshape(-1, classes) > 0).sum(axis=1) > 1).any():
+            return 0
+    return len(distinct)
+
+
+def _one_threshold(values: np.ndarray, labels: np.ndarray) -> bool:
+    for missing in (-np.inf, np.inf):
+        filled = np.where(np.isnan(values), np.float32(missing), values)
+        negative, positive = filled[labels == 0], filled[labels == 1]
+        if negative.max() < positive.min() or positive.max() < negative.min():
+            return True
+    return False

@@ -1,0 +1,185 @@
+"""A table in memory: Arrow columns and the schema that gives them meaning.
+
+Arrow keeps a million rows compact, writes Parquet without a copy, and is never pickled. What algorithms need (a float32
+feature matrix, encoded labels, group codes) is derived here, once and in one way, so that every training mode, every
+gate and the loader agree on it to the bit.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.data.schema import BinaryLabel, Feature, Group, MulticlassLabel, Schema
+
+UNKNOWN = "unknown"
+"""The level shown for a row whose group is not recorded; it is a group like any other and is never left out."""
+
+
+@dataclass(frozen=True)
+class GroupColumn:
+    """One group column: `codes` (n,) int32 index into `levels`, every level a shown name."""
+
+    codes: np.ndarray
+    levels: tuple[str, ...]
+
+    def take(self, rows: np.ndarray) -> "GroupColumn":
+        return GroupColumn(self.codes[rows], self.levels)
+
+
+Groups = Mapping[str, GroupColumn]
+"""Group name → its column; all of one length."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with a meaning. `columns` holds at least the columns that were asked of it when it was checked."""
+
+    schema: Schema
+    columns: pa.Table
+
+    def __len__(self) -> int:
+        return self.columns.num_rows
+
+    def take(self, rows: np.ndarray) -> "Table":
+        """The rows at `rows` (indices, or a boolean mask of length n), in that order."""
+        rows = np.asarray(rows)
+        indices = np.flatnonzero(rows) if rows.dtype == bool else rows
+        return Table(self.schema, self.columns.take(pa.array(indices, type=pa.int64())))
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """(n, F) float32 in the schema's feature order; NaN where missing; categories as their position."""
+        if not self.schema.features:
+            return np.empty((len(self), 0), dtype=np.float32)
+        matrix = np.empty((len(self), len(self.schema.features)), dtype=np.float32)
+        for position, (name, feature) in enumerate(self.schema.features.items()):
+            matrix[:, position] = encode(self.columns[name], feature)
+        return matrix
+
+    @property
+    def feature_types(self) -> list[str]:
+        """XGBoost's feature types: 'c' for categorical, 'q' for the rest."""
+        return ["c" if feature.kind == "categorical" else "q" for feature in self.schema.features.values()]
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(n,) int32 class index (binary: 1 is positive), or float64 for regression."""
+        column, label = self.columns[self.schema.label.column], self.schema.label
+        match label:
+            case BinaryLabel():
+                return _equals(column, label.positive).astype(np.int32)
+            case MulticlassLabel():
+                return encode(column, Feature(kind="categorical", categories=label.classes)).astype(np.int32)
+            case _:
+                return pc.cast(column, pa.float64()).to_numpy()
+
+    @cached_property
+    def groups(self) -> dict[str, GroupColumn]:
+        """Every declared group, decoded to its shown levels."""
+        return {name: group_column(self.columns[group.column], group) for name, group in self.schema.groups.items()}
+
+    @property
+    def person(self) -> np.ndarray:
+        """(n,) strings naming the person of each row."""
+        return _as_strings(self.columns[self.schema.person])
+
+    @property
+    def time(self) -> np.ndarray | None:
+        """(n,) the time column as it is, or None where the schema declares none."""
+        return self.columns[self.schema.time].to_numpy() if self.schema.time else None
+
+    @property
+    def row_ids(self) -> np.ndarray:
+        """(n,) strings that identify a row: the person, and '@' the time where there is one."""
+        if self.schema.time is None:
+            return self.person
+        return _as_strings(pc.binary_join_element_wise(
+            as_text(self.columns[self.schema.person]), as_text(self.columns[self.schema.time]), "@"))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) over schema, column names, types and values; the same rows in the same order give the same."""
+        sha = hashlib.sha256(self.schema.model_dump_json().encode())
+        for name in sorted(self.columns.column_names):
+            column = self.columns[name]
+            sha.update(f"{name}:{column.type}:{len(column)}\n".encode())
+            sha.update(_value_bytes(column))
+        return sha.hexdigest()
+
+
+def encode(column: pa.ChunkedArray, feature: Feature) -> np.ndarray:
+    """A feature column as (n,) float32: the number itself, or the position of the category; NaN where missing.
+
+    A category outside the declared ones counts as missing, which is what a model trained on the declared ones can say
+    about it.
+    """
+    if feature.kind == "numeric":
+        return pc.cast(column, pa.float32(), safe=False).to_numpy()
+    positions = pc.index_in(as_text(column), value_set=pa.array(feature.categories, type=pa.string()))
+    return pc.cast(positions, pa.float32()).to_numpy()
+
+
+def group_column(column: pa.ChunkedArray, group: Group) -> GroupColumn:
+    """The levels a group column shows: bands where `edges` are given, names where `names` are, values elsewhere."""
+    if group.edges is not None:
+        return _bands(pc.cast(column, pa.float64(), safe=False).to_numpy(), group.edges)
+    encoded = as_text(column).combine_chunks().dictionary_encode()
+    values = encoded.dictionary.to_pylist()
+    shown = [group.names.get(value, value) for value in values]
+    levels = tuple(sorted({*shown, *([UNKNOWN] if encoded.null_count else [])}))
+    position = {level: code for code, level in enumerate(levels)}
+    lookup = np.array([*(position[name] for name in shown), position.get(UNKNOWN, -1)], dtype=np.int32)
+    codes = pc.fill_null(encoded.indices, len(values)).to_numpy(zero_copy_only=False)
+    return GroupColumn(lookup[codes], levels)
+
+
+def _bands(values: np.ndarray, edges: tuple[float, ...]) -> GroupColumn:
+    text = [f"{edge:g}" for edge in edges]
+    between = [f"{low} to < {high}" for low, high in zip(text, text[1:], strict=False)]
+    levels = [f"< {text[0]}", *between, f">= {text[-1]}"]
+    codes = np.searchsorted(np.asarray(edges), values, side="right").astype(np.int32)
+    missing = np.isnan(values)
+    if missing.any():
+        codes[missing] = len(levels)
+        levels.append(UNKNOWN)
+    return GroupColumn(codes, tuple(levels))
+
+
+def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Values as text; whole floats lose their '.0' so that 1 and 1.0 name the same level."""
+    if pa.types.is_boolean(column.type):
+        column = pc.cast(column, pa.int8())
+    if pa.types.is_floating(column.type):
+        whole = pc.all(pc.and_(pc.equal(column, pc.floor(column)), pc.less(pc.abs(column), 2.0**53))).as_py()
+        column = pc.cast(column, pa.int64()) if whole else column
+    return pc.cast(column, pa.string())
+
+
+def _as_strings(column: pa.ChunkedArray) -> np.ndarray:
+    return as_text(column).to_numpy().astype(str)
+
+
+def _value_bytes(column: pa.ChunkedArray) -> bytes:
+    """The values alone: what lies under a null, in a slice's neighbours or in padding must not reach the digest."""
+    known = np.packbits(pc.is_valid(column).to_numpy()).tobytes()
+    values = pc.drop_null(column)
+    if pa.types.is_integer(values.type):
+        return known + values.to_numpy().tobytes()
+    if pa.types.is_floating(values.type):
+        return known + (values.to_numpy() + 0.0).tobytes()  # -0.0 and 0.0 are one value, and Parquet may swap them
+    text = pa.concat_arrays(pc.cast(values, pa.large_string()).chunks or [pa.array([], pa.large_string())])
+    if not len(text):
+        return known
+    _, offsets, characters = text.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int64)[text.offset : text.offset + len(text) + 1]
+    used = characters.slice(ends[0], ends[-1] - ends[0]).to_pybytes() if ends[-1] > ends[0] else b""
+    return known + (ends - ends[0]).tobytes() + used
+
+
+def _equals(column: pa.ChunkedArray, value: str) -> np.ndarray:
+    return pc.fill_null(pc.equal(as_text(column), value), False).to_numpy()

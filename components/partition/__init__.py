@@ -1,0 +1,26 @@
+"""Who holds what: plans that deal a table to owners, the owners' stores, and the join that pooled training needs."""
+
+from components.partition.deal import Holding, Partition, deal, held
+from components.partition.join import JoinCount, join_holdings
+from components.partition.plan import ByColumn, Even, LabelSkew, Mixed, PartitionPlan, QuantitySkew, Single, Vertical
+from components.partition.store import HoldingRecord, read_holding, write_holding
+
+__all__ = [
+    "ByColumn",
+    "Even",
+    "Holding",
+    "HoldingRecord",
+    "JoinCount",
+    "LabelSkew",
+    "Mixed",
+    "Partition",
+    "PartitionPlan",
+    "QuantitySkew",
+    "Single",
+    "Vertical",
+    "deal",
+    "held",
+    "join_holdings",
+    "read_holding",
+    "write_holding",
+]

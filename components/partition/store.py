@@ -1,0 +1,94 @@
+"""An owner's store: a folder only the owner may read, with the owner's part of a table as one Parquet file.
+
+A file is written aside and renamed, so that a reader sees the whole part or none; it carries the digest of its values,
+so that a damaged file is noticed and a repeated write of the same part changes nothing. In a consortium each owner
+keeps such a folder on a machine of its own.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.data.schema import Schema
+from components.data.table import Table
+from components.errors import InvalidInput
+from components.partition.plan import OWNER_NAME
+
+_DIGEST = b"troth.digest"
+_FILE = "holding.parquet"
+
+
+@dataclass(frozen=True)
+class HoldingRecord:
+    """A reference to an owner's part: names and a digest, no data."""
+
+    owner: str
+    path: Path
+    rows: int
+    columns: tuple[str, ...]
+    digest: str
+
+
+def write_holding(root: Path, owner: str, part: Table) -> HoldingRecord:
+    """Write an owner's part under `root`/`owner`; untouched when the same part is there already.
+
+    Raises
+    ------
+    InvalidInput
+        The owner's name cannot be a folder's.
+    """
+    if not re.match(OWNER_NAME, owner):
+        raise InvalidInput(f"owner '{owner}' cannot name a folder; use lower-case letters, digits, '_', '.' and '-'")
+    folder = Path(root) / owner
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    record = HoldingRecord(owner, folder / _FILE, len(part), tuple(part.columns.column_names), part.digest)
+    if not _holds(record, part.schema):
+        _replace(record.path, part.columns.replace_schema_metadata({_DIGEST: record.digest.encode()}))
+    return record
+
+
+def read_holding(record: HoldingRecord, schema: Schema) -> Table:
+    """The part a record refers to, after seeing that it is the one that was written.
+
+    Raises
+    ------
+    InvalidInput
+        The file is missing, damaged, or another one than was recorded; names it.
+    """
+    remedy = f"deal the table again to restore the store of owner '{record.owner}'"
+    if not record.path.exists():
+        raise InvalidInput(f"{record.path} does not exist; {remedy}")
+    try:
+        columns = pq.ParquetFile(record.path).read()
+    except (pa.ArrowException, OSError):
+        raise InvalidInput(f"{record.path} is a partial or damaged Parquet file; {remedy}") from None
+    table = Table(schema, columns.replace_schema_metadata())
+    if table.digest != record.digest:
+        raise InvalidInput(f"{record.path} does not hold the rows that were recorded (digest differs); {remedy}")
+    return table
+
+
+def _holds(record: HoldingRecord, schema: Schema) -> bool:
+    try:
+        read_holding(record, schema)
+    except InvalidInput:
+        return False
+    return True
+
+
+def _replace(path: Path, columns: pa.Table) -> None:
+    """Write beside `path`, flush to disk, then rename over it."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            pq.write_table(columns, file)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

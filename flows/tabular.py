@@ -1,0 +1,56 @@
+"""The main pipeline, for a table with persons and groups: partition → train → evaluate → gate → register → promote."""
+
+from typing import Annotated, Literal
+
+from prefect import flow
+from pydantic import Field
+
+from components.boosting import BoostingParameters, CandidatePlan
+from components.partition import PartitionPlan
+from tasks.approval import ask_a_person
+from tasks.evaluate import evaluate
+from tasks.gate import gate
+from tasks.inputs import RandHie, Source, name_of, request_of
+from tasks.partition import SplitShares, partition
+from tasks.pipeline import pipeline_run
+from tasks.policies import load_policy
+from tasks.promote import override, promote
+from tasks.references import Promoted
+from tasks.register import register
+from tasks.report import report
+from tasks.settings import load_settings
+from tasks.train import train
+
+Mode = Literal["pooled"]
+
+
+@flow(name="tabular", flow_run_name="tabular {data.kind} {mode}", persist_result=True, result_serializer="json")
+def tabular(
+    data: Source = RandHie(),
+    mode: Annotated[Mode, Field(description="Who may see the rows: pooled trains where all of them lie.")] = "pooled",
+    partition_plan: Annotated[PartitionPlan | None, Field(description="Who holds what; empty: the source's own.")] = None,
+    training: BoostingParameters = BoostingParameters(),
+    candidates: CandidatePlan = CandidatePlan(),
+    policy: Annotated[str, Field(description="A name in deploy/policies, or a path.")] = "default",
+    golden: Annotated[str | None, Field(description="File of rows on which no flip is allowed.")] = None,
+    split: SplitShares = SplitShares(),
+    seed: Annotated[int, Field(ge=0, description="Seed of the deal to owners.")] = 0,
+    on_hold: Annotated[Literal["leave", "ask"], Field(description="On HOLD: leave it, or ask a person here.")] = "leave",
+    hold_hours: Annotated[float, Field(gt=0, description="How long to wait for that person.")] = 24.0,
+) -> Promoted:
+    """Train a candidate, hold it against the champion, and let it into production if it keeps every promise."""
+    rules = load_policy(policy)
+    model = load_settings().model_name("tabular", name_of(data))
+    request = request_of(data=data, mode=mode, partition=partition_plan, training=training, candidates=candidates,
+                         policy=rules, golden=golden, split=split, seed=seed)
+    with pipeline_run("tabular", name=f"tabular {data.kind} {mode}", model=model, request=request) as run:
+        dealt = partition(run, data, partition_plan, split, golden, seed)
+        trained = train(run, dealt, mode, training, candidates)
+        evaluated = evaluate(run, dealt, trained, rules.choice, golden)
+        judged = gate(run, evaluated, rules)
+        registered = register(run, dealt, trained, evaluated, judged)
+        outcome = promote(run, registered, judged)
+        if outcome["action"] == "hold" and on_hold == "ask" and (answer := ask_a_person(judged, hours=hold_hours)):
+            outcome = override(run, registered, judged, answer)
+        report(run, dealt, trained, evaluated, judged, registered, outcome)
+    return outcome

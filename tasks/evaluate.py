@@ -1,0 +1,128 @@
+"""Stage `evaluate`: choose a candidate on the selection rows, then measure it and the champion on the gate's rows.
+
+The two sets share no person, so choosing the best of many candidates does not flatter the figures the gate rests on.
+Both use one row a person, which is what makes their rows independent.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import xgboost
+from mlflow import MlflowClient
+
+from components.boosting.model import model_digest
+from components.boosting.pooled import predict
+from components.compatibility import count_flips
+from components.data.prediction_file import pseudonymous, write_predictions
+from components.data.predictions import Predictions, predictions_of
+from components.data.reading import read_table
+from components.data.table import Table
+from components.fairness import group_metrics, one_row_per_person
+from components.gates import CandidateScore, Choice, choose
+from components.reporting.measures import overall_measures
+from tasks.champion import champion_at_start
+from tasks.holdings import divide, pooled_table, schema_of
+from tasks.keys import row_key
+from tasks.references import Data, Evaluated, Run, Trained
+from tasks.stage import logger, stage
+from tasks.tracking import Stage, connect, stage_run
+
+CANDIDATE, CHAMPION = "predictions/candidate.parquet", "predictions/champion.parquet"
+GOLDEN_CANDIDATE, GOLDEN_CHAMPION = "golden/candidate.parquet", "golden/champion.parquet"
+
+
+@stage(version=1, run_name="evaluate", tags=("evaluation",))
+def evaluate(run: Run, data: Data, trained: Trained, choice: Choice, golden: str | None) -> Evaluated:
+    """Score all candidates on selection rows, choose, and keep the chosen one's predictions on the gate's rows."""
+    settings, client = connect()
+    with stage_run(client, run, "evaluate") as here:
+        table = pooled_table(data)
+        part = divide(data, table)
+        selection, gate = (_independent(table.take(rows)) for rows in (part.selection, part.gate))
+        champion = champion_at_start(client, settings, run)
+        boosters = {name: load_candidate(client, trained["run_id"], path) for name, path in trained["candidates"].items()}
+
+        old_right = predictions_of(selection, predict(champion.booster, selection)).right if champion else None
+        scores = _scores(selection, boosters, old_right)
+        chosen = choose(scores, choice)
+        booster = boosters[chosen.name]
+        logger().info("chose %s: error %.2f %% on %d selection rows", chosen.name, 100 * chosen.error, len(selection))
+
+        candidate = predictions_of(gate, predict(booster, gate))
+        old = predictions_of(gate, predict(champion.booster, gate)) if champion else None
+        context = _context(client, trained, gate)
+        majority = _majority(table.take(part.train).labels, candidate)
+        secret = row_key(settings)
+        _keep(here, CANDIDATE, candidate, secret)
+        if old:
+            _keep(here, CHAMPION, old, secret)
+        if golden:
+            rows = read_table(Path(golden), schema_of(data))
+            _keep(here, GOLDEN_CANDIDATE, predictions_of(rows, predict(booster, rows)), None)
+            if champion:
+                _keep(here, GOLDEN_CHAMPION, predictions_of(rows, predict(champion.booster, rows)), None)
+
+        here.dataset(data["name"], data["digest"], {"source": data["name"], "part": "gate"}, "evaluation")
+        here.metrics({"rows": len(gate), "selection_rows": len(selection)})
+        here.metrics({f"candidate.{name}": value for name, value in overall_measures(candidate).items()})
+        if old:
+            here.metrics({f"champion.{name}": value for name, value in overall_measures(old).items()})
+        for score in scores:
+            here.metrics({f"selection.{score.name}.error": score.error, f"selection.{score.name}.nfr": score.nfr})
+        here.metrics({f"error.{one.group}": one.value for one in group_metrics(candidate, "error")})
+        here.record([_record(score) for score in scores], "candidates.json")
+        return Evaluated(
+            run_id=here.run_id, mode=trained["mode"], chosen=chosen.name, model=trained["candidates"][chosen.name],
+            model_digest=model_digest(booster), scores=[_record(score) for score in scores],
+            champion_error=None if old_right is None else float(1 - old_right.mean()), champion=champion is not None, golden=golden is not None, context=context, majority=majority,
+        )
+
+
+def _independent(table: Table) -> Table:
+    return table.take(one_row_per_person(table))
+
+
+def load_candidate(client: MlflowClient, run_id: str, path: str) -> xgboost.Booster:
+    """A candidate as the train stage kept it."""
+    with tempfile.TemporaryDirectory() as folder:
+        return xgboost.Booster(model_file=client.download_artifacts(run_id, path, folder))
+
+
+def _scores(table: Table, boosters: dict[str, xgboost.Booster], old_right: np.ndarray | None) -> list[CandidateScore]:
+    scores = []
+    for name, booster in boosters.items():
+        right = predictions_of(table, predict(booster, table)).right
+        nfr = float("nan") if old_right is None else count_flips(old_right, right).negative_flip_rate
+        scores.append(CandidateScore(name=name, error=float(1 - right.mean()), nfr=nfr))
+    return scores
+
+
+def _record(score: CandidateScore) -> dict:
+    return {"name": score.name, "error": score.error, "nfr": None if np.isnan(score.nfr) else score.nfr}
+
+
+def _context(client: MlflowClient, trained: Trained, gate: Table) -> dict[str, float]:
+    """The noise floor: flips between two retrains that differ in nothing but the seed."""
+    if trained["noise"] is None:
+        return {}
+    first, second = (
+        predictions_of(gate, predict(load_candidate(client, trained["run_id"], path), gate)).right
+        for path in (trained["candidates"]["retrain"], trained["noise"])
+    )
+    return {"noise_floor": count_flips(first, second).negative_flip_rate}
+
+
+def _majority(labels: np.ndarray, predictions: Predictions) -> float:
+    """The best constant answer on the training rows: the most frequent class, or the median for regression."""
+    if predictions.rule.kind == "regression":
+        return float(np.median(labels))
+    return float(np.bincount(labels).argmax())
+
+
+def _keep(here: Stage, name: str, predictions: Predictions, key: bytes | None) -> None:
+    kept = pseudonymous(predictions, key) if key else predictions
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / Path(name).name
+        write_predictions(kept, path)
+        here.file(path, str(Path(name).parent))

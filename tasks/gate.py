@@ -1,0 +1,92 @@
+"""Stage `gate`: policy in, verdict out. A refusal is a result; the task that found it has succeeded."""
+
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from mlflow import MlflowClient
+from prefect.artifacts import create_markdown_artifact
+from prefect.context import TaskRunContext
+
+from components.data.prediction_file import read_predictions
+from components.data.predictions import Predictions
+from components.compatibility import count_flips
+from components.gates import GoldenPredictions, Policy, Verdict, run_gate
+from components.reporting import Report, render_verdict_markdown
+from tasks.evaluate import CANDIDATE, CHAMPION, GOLDEN_CANDIDATE, GOLDEN_CHAMPION
+from tasks.links import mlflow_link
+from tasks.policies import policy_digest
+from tasks.references import Evaluated, Judged, Run
+from tasks.settings import Settings
+from tasks.stage import logger, stage
+from tasks.tracking import connect, stage_run
+
+VERDICT = "verdict.json"
+
+
+@stage(version=1, run_name="gate {policy.name}", tags=("gate",))
+def gate(run: Run, evaluated: Evaluated, policy: Policy) -> Judged:
+    """Put the chosen candidate through every check of the policy and record the verdict."""
+    settings, client = connect()
+    with stage_run(client, run, "gate") as here:
+        candidate, champion, golden = stored_predictions(client, evaluated)
+        verdict = run_gate(
+            policy, candidate, champion, golden=golden, context=evaluated["context"],
+            constant_right=_constant_right(candidate, evaluated["majority"]),
+        )
+        here.record(verdict.to_json(), VERDICT)
+        here.parameters({"policy": policy.name, "policy_digest": policy_digest(policy)})
+        here.record(policy.model_dump(mode="json", exclude_none=True), "policy.yaml")
+        here.metrics(verdict.context)
+        here.metrics({f"check.{check.name}.{check.subject}": check.value for check in verdict.checks})
+        here.tags({"troth.verdict": verdict.decision, "troth.reasons": " | ".join(verdict.reasons)})
+        logger().info("%s by policy %s: %s", verdict.decision, policy.name, verdict.reasons[0])
+        if TaskRunContext.get():
+            create_markdown_artifact(
+                key="verdict", description=f"{run['name']}: {verdict.decision}",
+                markdown=render_verdict_markdown(_summary(settings, run, evaluated, policy, candidate, champion, verdict)),
+            )
+        return Judged(
+            run_id=here.run_id, decision=verdict.decision, reasons=list(verdict.reasons),
+            policy=policy.name, policy_digest=policy_digest(policy),
+        )
+
+
+def stored_predictions(
+    client: MlflowClient, evaluated: Evaluated
+) -> tuple[Predictions, Predictions | None, GoldenPredictions | None]:
+    """What `evaluate` kept: the candidate's and the champion's predictions, and both on the golden set."""
+    with tempfile.TemporaryDirectory() as folder:
+
+        def read(name: str) -> Predictions:
+            return read_predictions(Path(client.download_artifacts(evaluated["run_id"], name, folder)))
+
+        has_champion = evaluated["champion"]
+        golden = None
+        if evaluated["golden"]:
+            golden = GoldenPredictions(read(GOLDEN_CANDIDATE), read(GOLDEN_CHAMPION) if has_champion else None)
+        return read(CANDIDATE), read(CHAMPION) if has_champion else None, golden
+
+
+def _summary(settings: Settings, run: Run, evaluated: Evaluated, policy: Policy, candidate: Predictions,
+             champion: Predictions | None, verdict: Verdict) -> Report:
+    """The part of the report that is known by now."""
+    return Report(
+        title=f"{run['model']}, candidate {evaluated['chosen']}",
+        made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        mode=evaluated["mode"],
+        rows=len(candidate),
+        verdict=verdict,
+        error=verdict.context["error_new"],
+        flips=count_flips(champion.right, candidate.right) if champion else None,
+        noise_floor=evaluated["context"].get("noise_floor"),
+        nfr_budget=policy.flip_budget.nfr if policy.flip_budget else None,
+        links={"MLflow run": mlflow_link(settings, run)},
+    )
+
+
+def _constant_right(predictions: Predictions, answer: float) -> np.ndarray:
+    if predictions.rule.kind == "regression":
+        return np.abs(predictions.labels - answer) <= predictions.rule.tolerance
+    return predictions.labels == int(answer)

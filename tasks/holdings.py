@@ -1,0 +1,41 @@
+"""From references back to rows, for stages entitled to them: mode `pooled`, and evaluation where the rows lie.
+
+The joined table of the last data reference is kept while a process works on it, since three stages in a row ask for the
+same one and joining a million rows is not free.
+"""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+from components.data.schema import Schema
+from components.data.split import Split, split_table
+from components.data.table import Table
+from components.partition import HoldingRecord, join_holdings
+from tasks.references import Data
+
+
+def schema_of(data: Data) -> Schema:
+    """The schema the data were checked against, categories frozen."""
+    return Schema.model_validate_json(data["schema"])
+
+
+def pooled_table(data: Data) -> Table:
+    """All owners' rows joined; the same table whatever the partition."""
+    return _joined(json.dumps(data, sort_keys=True))
+
+
+def divide(data: Data, table: Table) -> Split:
+    """Training, selection and gate rows of `table`, by person."""
+    return split_table(table, data["split"]["salt"], tuple(data["split"]["shares"]))
+
+
+@lru_cache(maxsize=1)
+def _joined(reference: str) -> Table:
+    data = json.loads(reference)
+    records = [
+        HoldingRecord(**{**holding, "path": Path(holding["path"]), "columns": tuple(holding["columns"])})
+        for holding in data["holdings"]
+    ]
+    table, _ = join_holdings(records, schema_of(data), missing=data["missing_rows"])
+    return table

@@ -1,0 +1,103 @@
+"""Where a run's table comes from: a source that ships with Troth, or the caller's own file.
+
+Each is a small model, so that the Prefect UI shows a form and a deployment's YAML is checked. `fingerprint` says whether
+two runs would read the same rows without reading them all: it is part of the key by which an unfinished run is found.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from components.data.multiple_sclerosis import simulate_multiple_sclerosis
+from components.data.rand_hie import load_rand_hie
+from components.data.reading import read_table
+from components.data.schema import read_schema
+from components.data.table import Table
+from components.errors import InvalidInput
+
+
+class _Source(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RandHie(_Source):
+    """The RAND Health Insurance Experiment: 20 190 real person-years, five years, six sites."""
+
+    kind: Literal["rand_hie"] = "rand_hie"
+    years: tuple[int, ...] = Field((1, 2, 3, 4, 5), min_length=1, description="Study years to read, 1 to 5.")
+
+
+class MultipleSclerosis(_Source):
+    """Simulated health records for multiple sclerosis; nobody real."""
+
+    kind: Literal["multiple_sclerosis"] = "multiple_sclerosis"
+    rows: int = Field(20_000, ge=100, le=50_000_000, description="Persons to simulate.")
+    seed: int = Field(0, ge=0, description="Seed of the simulation.")
+    case_share: float | None = Field(0.3, gt=0, lt=1, description="Share of cases; empty: the population's prevalence.")
+
+
+class OwnTable(_Source):
+    """A CSV or Parquet file with a schema."""
+
+    kind: Literal["table"] = "table"
+    path: str = Field(description="The table: a .csv or .parquet file.")
+    schema_file: str = Field(description="Its schema, YAML.")
+
+
+Source = Annotated[RandHie | MultipleSclerosis | OwnTable, Field(discriminator="kind")]
+
+
+def load(source: Source) -> Table:
+    """Read and check the table; every mistake in it is found here, before any work is done."""
+    match source:
+        case RandHie(years=years):
+            return load_rand_hie(years)
+        case MultipleSclerosis(rows=rows, seed=seed, case_share=case_share):
+            return simulate_multiple_sclerosis(rows, seed, case_share=case_share)
+        case OwnTable(path=path, schema_file=schema_file):
+            return read_table(Path(path), read_schema(Path(schema_file)))
+
+
+def name_of(source: Source) -> str:
+    """The name of the table's schema, which names the registered model."""
+    return read_schema(Path(source.schema_file)).name if isinstance(source, OwnTable) else source.kind
+
+
+def fingerprint(source: Source) -> str:
+    """A digest of what the source would give: its options, and for a file its bytes."""
+    sha = hashlib.sha256(json.dumps(source.model_dump(mode="json"), sort_keys=True).encode())
+    if isinstance(source, OwnTable):
+        for path in (source.path, source.schema_file):
+            sha.update(file_digest(Path(path)).encode())
+    return sha.hexdigest()
+
+
+def request_of(*, data: Source, golden: str | None, **parameters) -> dict:
+    """Everything a caller asks of a pipeline, JSON-ready, files by their digest: what makes two runs the same."""
+    return {
+        "data": data.model_dump(mode="json"),
+        "fingerprint": fingerprint(data),
+        "golden": golden and file_digest(Path(golden)),
+        **{name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+           for name, value in parameters.items()},
+    }
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 (hex) of a file.
+
+    Raises
+    ------
+    InvalidInput
+        There is no such file.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise InvalidInput(f"file {path} does not exist") from None
+    except IsADirectoryError:
+        raise InvalidInput(f"{path} is a folder; name a .csv, .parquet or .yaml file") from None

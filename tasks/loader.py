@@ -1,0 +1,171 @@
+"""Models out of the registry, for whoever serves or compares with them: raw columns in, probabilities out.
+
+A champion is only handed out when the ledger stands behind it: the alias is where the last completed transition put it
+(or, while one is pending, where it was or is going), the entry is signed with a trusted key in an unbroken chain, and
+the model and schema that were just read have the digests the entry names. Nothing stored with the model is executed.
+
+Other references (`@previous`, `@challenger`, a version number) promise nothing and are loaded for comparison; they are
+held to the digests noted when they were registered, which anyone who may edit the registry can change.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import xgboost
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from components.boosting import predict
+from components.data.schema import Feature, Schema
+from components.data.table import Table, encode
+from components.errors import InvalidInput
+from tasks.promotion_ledger import Examination, examine
+from tasks.registry import MODEL_DIGEST, SCHEMA_DIGEST
+from tasks.registry_artifact import StoredModel, read_stored
+from tasks.registry_reach import check_reachable
+from tasks.settings import Settings, load_settings
+
+_URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")
+
+
+class RefusedModel(InvalidInput):
+    """The registry names a model that nothing vouches for; the message is one sentence that says what is amiss."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model together with the schema by which it reads columns."""
+
+    name: str
+    version: str
+    run_id: str
+    schema: Schema
+    booster: xgboost.Booster
+    model_digest: str
+
+    def predict(self, data: pd.DataFrame) -> np.ndarray:
+        """Scores of rows in the schema's raw columns; others are ignored.
+
+        Probabilities of the positive class (n,), of each class (n, K), or the predicted value (n,) for regression.
+
+        Raises
+        ------
+        InvalidInput
+            Feature columns are missing, or a numeric one holds something else; names them.
+        """
+        if missing := [column for column in self.schema.features if column not in data.columns]:
+            raise InvalidInput(f"the data lacks columns {missing}, which model '{self.name}' reads; add them")
+        columns = {name: _column(data, name, feature) for name, feature in self.schema.features.items()}
+        return predict(self.booster, Table(self.schema, pa.table(columns)))
+
+
+def load(uri: str, settings: Settings | None = None) -> LoadedModel:
+    """The model at `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
+
+    Raises
+    ------
+    InvalidInput
+        The address is not of that form or points nowhere, or the store does not answer.
+    RefusedModel
+        It points at a model that the ledger (for the champion) or its own digests do not vouch for.
+    """
+    address = _URI.fullmatch(uri)
+    if address is None:
+        raise InvalidInput(f"'{uri}' is not the address of a registered model; write models:/NAME@champion or models:/NAME/3")
+    settings = settings or load_settings()
+    check_reachable(settings)
+    client = MlflowClient(settings.tracking_uri, settings.registry_uri)
+    name, alias, version = address["name"], address["alias"], address["version"]
+    if alias == settings.registry.aliases.champion:
+        champion = champion_of(client, settings, name)
+        if champion is None:
+            raise InvalidInput(f"model '{name}' has no champion yet; promote a version first")
+        return champion
+    return _without_promise(client, settings, name, version or _at_alias(client, name, alias))
+
+
+def champion_of(client: MlflowClient, settings: Settings, name: str) -> LoadedModel | None:
+    """The champion of `name`, which the ledger vouches for; None where there is neither an alias nor a ledger's word.
+
+    Raises
+    ------
+    RefusedModel
+        There is a champion, or should be one, and the ledger does not stand behind what the registry has.
+    """
+    if not client.search_registered_models(f"name = '{name}'"):
+        return None
+    found = _sound(client, settings, name)
+    alias = settings.registry.aliases.champion
+    version, meant = found.aliases.get(alias), found.standing.champion
+    if version is None and meant is None:
+        return None
+    entry = found.standing.backing(version) if version else None
+    if entry is None:
+        raise RefusedModel(
+            f"alias '{alias}' of model '{name}' is at version {version or 'none'}, but the promotion ledger made "
+            f"{f'version {meant}' if meant else 'none'} champion; somebody moved it, settle it by promoting by hand"
+        )
+    model, schema_digest = _read(client, settings, name, version)
+    _require_digests(model, schema_digest, entry.model_digest, entry.schema_digest, by=f"entry {entry.sequence}")
+    return model
+
+
+def _sound(client: MlflowClient, settings: Settings, name: str) -> Examination:
+    try:
+        found = examine(client, settings, name)
+        found.require_sound()
+    except InvalidInput as error:
+        raise RefusedModel(str(error)) from None
+    return found
+
+
+def _without_promise(client: MlflowClient, settings: Settings, name: str, version: str) -> LoadedModel:
+    model, schema_digest = _read(client, settings, name, version)
+    tags = client.get_model_version(name, version).tags
+    _require_digests(model, schema_digest, tags.get(MODEL_DIGEST), tags.get(SCHEMA_DIGEST), by="its registration")
+    return model
+
+
+def _at_alias(client: MlflowClient, name: str, alias: str) -> str:
+    try:
+        return str(client.get_model_version_by_alias(name, alias).version)
+    except MlflowException as error:
+        if error.error_code not in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
+            raise
+        raise InvalidInput(f"model '{name}' has no version at alias '{alias}'; set it, or give a version") from None
+
+
+def _read(client: MlflowClient, settings: Settings, name: str, version: str) -> tuple[LoadedModel, str]:
+    what = f"version {version} of model '{name}'"
+    try:
+        registered = client.get_model_version(name, version)
+        location = client.get_model_version_download_uri(name, version)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise InvalidInput(f"{what} does not exist; give one that is registered") from None
+    stored: StoredModel = read_stored(settings, location, what=what)
+    model = LoadedModel(name, version, registered.run_id or "", stored.schema, stored.booster, stored.model_digest)
+    return model, stored.schema_digest
+
+
+def _require_digests(model: LoadedModel, schema_found: str, model_meant: str | None, schema_meant: str | None, *,
+                     by: str) -> None:
+    for what, found, meant in (("model", model.model_digest, model_meant), ("schema", schema_found, schema_meant)):
+        if found != meant:
+            raise RefusedModel(
+                f"version {model.version} of model '{model.name}' holds {what} {found[:12]}, but {by} names "
+                f"{meant[:12] if meant else 'none'}; find out who changed it, and roll back or register it again"
+            )
+
+
+def _column(data: pd.DataFrame, name: str, feature: Feature) -> pa.ChunkedArray:
+    try:
+        column = pa.chunked_array([pa.array(data[name], from_pandas=True)])
+        encode(column, feature)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise InvalidInput(f"column '{name}' cannot be read as {feature.kind}: {error}; clean it first") from None
+    return column

@@ -1,0 +1,66 @@
+"""The run around the stages: found again if it was left unfinished, locked while it lasts, closed as it ended.
+
+What a caller asks for (parameters and data, by digest) is the run's key. Asking again for what failed continues it with
+the stages that are missing; asking for what is running right now is refused; asking for what finished starts anew.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from prefect.context import FlowRunContext
+
+from components.errors import InvalidInput
+from tasks.links import mlflow_link, prefect_link
+from tasks.registry_reach import check_reachable
+from tasks.references import Run
+from tasks.loader import champion_of
+from tasks.settings import Settings
+from tasks.stage import logger
+from tasks.tracking import Stage, close_run, connect, open_run
+
+
+@contextmanager
+def pipeline_run(pipeline: str, *, name: str, model: str, request: Mapping[str, object]) -> Iterator[Run]:
+    """The MLflow run of a flow run; `request` (JSON-ready) is everything that decides what it will do."""
+    settings, client = connect()
+    check_reachable(settings)
+    key = hashlib.sha256(json.dumps([pipeline, request], sort_keys=True).encode()).hexdigest()
+    with _alone(settings, key, name):
+        champion = champion_of(client, settings, model)
+        context = FlowRunContext.get()
+        tags = {"troth.pipeline": pipeline, "troth.model": model}
+        if context:
+            flow_run = str(context.flow_run.id)
+            tags |= {"prefect.flow_run_id": flow_run, "prefect.link": prefect_link(settings, flow_run)}
+        run = open_run(client, settings, pipeline=pipeline, name=name, model=model, key=key,
+                       champion=champion and champion.version, tags=tags)
+        Stage(client, run["run_id"]).parameters(request)
+        if run["resumed"]:
+            logger().info("continuing the unfinished run %s; finished stages are not repeated", run["name"])
+        try:
+            yield run
+        except BaseException as failure:
+            close_run(client, run["run_id"], "KILLED" if isinstance(failure, KeyboardInterrupt) else "FAILED")
+            raise
+        close_run(client, run["run_id"], "FINISHED")
+        logger().info("MLflow run: %s", mlflow_link(settings, run))
+
+
+@contextmanager
+def _alone(settings: Settings, key: str, name: str) -> Iterator[None]:
+    """Hold the key's lock. The system frees it when a process dies, so a lock never outlives its run."""
+    folder = settings.root / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder / f"{key[:32]}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InvalidInput(f"run {name} with these parameters is in progress already; wait for it to end") from None
+    else:
+        yield
+    finally:
+        os.close(handle)

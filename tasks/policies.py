@@ -1,0 +1,31 @@
+"""Policies by name: `default` is deploy/policies/default.yaml; anything with a folder or an ending is a path."""
+
+import hashlib
+from pathlib import Path
+
+from components.errors import InvalidInput
+from components.gates import Policy, read_policy
+
+FOLDER = Path(__file__).resolve().parent.parent / "deploy" / "policies"
+
+
+def load_policy(name: str) -> Policy:
+    """The policy of that name or path.
+
+    Raises
+    ------
+    InvalidInput
+        There is none (lists those there are), or it breaks a rule.
+    """
+    if "/" in name or name.endswith((".yaml", ".yml")):
+        return read_policy(Path(name).expanduser())
+    path = FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(found.stem for found in FOLDER.glob("*.yaml")))
+        raise InvalidInput(f"policy '{name}' does not exist; use one of {known}, or the path of a YAML file")
+    return read_policy(path)
+
+
+def policy_digest(policy: Policy) -> str:
+    """SHA-256 (hex) of what the policy says, whatever its file looks like."""
+    return hashlib.sha256(policy.model_dump_json().encode()).hexdigest()

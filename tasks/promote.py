@@ -1,0 +1,79 @@
+"""Stage `promote`: the verdict carried out in the registry, and the ways a person may go against it.
+
+Never answered from a record, because what it would change may have changed since; it is idempotent instead. One
+promotion at a time: Prefect's limit keeps runs from queueing at the ledger's lock, the lock makes it so.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+
+from mlflow import MlflowClient
+from prefect.concurrency.sync import concurrency
+from pydantic import BaseModel, Field
+
+from components.gates import Verdict
+from tasks.gate import VERDICT
+from tasks.promotion import PromotionOutcome, decide_promotion, promote_by_hand
+from tasks.references import Judged, Promoted, Registered, Run
+from tasks.stage import logger, stage
+from tasks.tracking import connect, stage_run
+
+LIMIT = "troth-promotion"
+
+
+class Approval(BaseModel):
+    """What a person is asked when a candidate is on hold."""
+
+    approve: bool = Field(False, description="Make the challenger champion, against the gate's verdict.")
+    name: str = Field("", description="Who you are; it becomes part of the ledger.")
+    reason: str = Field("", description="Why; it becomes part of the ledger.")
+
+
+@stage(version=1, run_name="promote {registered[model]} v{registered[version]}", tags=("registry",), cached=False)
+def promote(run: Run, registered: Registered, judged: Judged) -> Promoted:
+    """PROMOTE moves the champion's alias, HOLD the challenger's, REJECT none; the ledger has an entry of each."""
+    settings, client = connect()
+    with stage_run(client, run, "promote") as here, concurrency(LIMIT, occupy=1, strict=False):
+        outcome = decide_promotion(
+            client, settings, name=registered["model"], version=registered["version"],
+            verdict=stored_verdict(client, judged["run_id"]), expected_champion=run["champion"],
+            model_digest=registered["model_digest"], policy=judged["policy"], policy_digest=judged["policy_digest"],
+        )
+        here.tags({"troth.action": outcome.action, "troth.champion": outcome.champion or ""})
+        _tell(registered["model"], outcome)
+        return _promoted(judged, outcome)
+
+
+@stage(version=1, run_name="override {registered[model]} v{registered[version]}", tags=("registry",), cached=False)
+def override(run: Run, registered: Registered, judged: Judged, approval: Approval) -> Promoted:
+    """A person's word against a HOLD."""
+    settings, client = connect()
+    with stage_run(client, run, "override") as here, concurrency(LIMIT, occupy=1, strict=False):
+        outcome = promote_by_hand(client, settings, name=registered["model"], version=registered["version"],
+                                  why=approval.reason, who=approval.name or None)
+        here.tags({"troth.action": outcome.action, "troth.champion": outcome.champion or ""})
+        _tell(registered["model"], outcome)
+        return _promoted(judged, outcome)
+
+
+def stored_verdict(client: MlflowClient, run_id: str) -> Verdict:
+    """The verdict a gate stage recorded."""
+    with tempfile.TemporaryDirectory() as folder:
+        return Verdict.from_json(json.loads(Path(client.download_artifacts(run_id, VERDICT, folder)).read_text()))
+
+
+def _promoted(judged: Judged, outcome: PromotionOutcome) -> Promoted:
+    return Promoted(decision=judged["decision"], action=outcome.action, version=outcome.version,
+                    champion=outcome.champion, replaced=outcome.replaced, sequence=outcome.sequence, why=outcome.why)
+
+
+def _tell(name: str, outcome: PromotionOutcome) -> None:
+    champion = f"version {outcome.champion}" if outcome.champion else "nobody"
+    match outcome.action:
+        case "promoted":
+            logger().info("version %s is champion of %s now", outcome.version, name)
+        case "refuse":
+            logger().warning("version %s of %s was not promoted: %s", outcome.version, name, outcome.why)
+        case other:
+            logger().info("version %s of %s: %s; %s is champion", outcome.version, name, other, champion)

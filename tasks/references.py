@@ -1,0 +1,103 @@
+"""What stages hand on: addresses, digests and small numbers, as JSON.
+
+Typed dictionaries rather than classes, because a stage that is answered from its record gets exactly what was stored.
+Nothing here holds a row, a model or a secret.
+"""
+
+from typing import TypedDict
+
+
+class Run(TypedDict):
+    """The flow's MLflow run, for registered model `model`; `champion` is the version it began with, None without one."""
+
+    run_id: str
+    experiment_id: str
+    name: str
+    model: str
+    champion: str | None
+    resumed: bool
+
+
+class Holding(TypedDict):
+    """One owner's part of the data, where the owner keeps it."""
+
+    owner: str
+    path: str
+    rows: int
+    columns: list[str]
+    digest: str
+
+
+class Data(TypedDict):
+    """A partitioned table: who holds what, what it means, how persons are split, the newest time.
+
+    `schema` is JSON text, since the order of its features is the order of the model's.
+    """
+
+    name: str
+    digest: str
+    schema: str
+    holdings: list[Holding]
+    missing_rows: str
+    split: dict
+    rows: int
+    through: float | None
+
+
+class Trained(TypedDict):
+    """Candidates by name, each a file in the train stage's artifacts; `noise` the retrain with another seed."""
+
+    run_id: str
+    mode: str
+    candidates: dict[str, str]
+    settings: dict[str, dict]
+    noise: str | None
+    record: dict
+
+
+class Evaluated(TypedDict):
+    """The chosen candidate; predictions on the gate's rows lie in the stage's run.
+
+    `majority` is the best constant answer on the training rows; `champion` and `golden` say what there was to compare.
+    """
+
+    run_id: str
+    mode: str
+    chosen: str
+    model: str
+    model_digest: str
+    scores: list[dict]
+    champion: bool
+    golden: bool
+    context: dict[str, float]
+    majority: float
+
+
+class Judged(TypedDict):
+    """The verdict's record and where it lies."""
+
+    run_id: str
+    decision: str
+    reasons: list[str]
+    policy: str
+    policy_digest: str
+
+
+class Registered(TypedDict):
+    """The candidate's version in the registry."""
+
+    model: str
+    version: str
+    model_digest: str
+
+
+class Promoted(TypedDict):
+    """What became of the version; `champion` is champion now, `replaced` was before, `sequence` is the ledger's entry."""
+
+    decision: str
+    action: str
+    version: str
+    champion: str | None
+    replaced: str | None
+    sequence: int
+    why: str

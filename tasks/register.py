@@ -1,0 +1,41 @@
+"""Stage `register`: the chosen candidate becomes a version in the model registry, whatever the verdict.
+
+A refused model stays there with its reasons, so that the next person who has the same idea finds out why it was refused.
+"""
+
+from tasks.champion import THROUGH
+from tasks.evaluate import load_candidate
+from tasks.holdings import schema_of
+from tasks.references import Data, Evaluated, Judged, Registered, Run, Trained
+from tasks.registry import DATA_DIGEST, POLICY, POLICY_DIGEST, REASONS, VERDICT, log_booster
+from tasks.registry import register as register_version
+from tasks.stage import logger, stage
+from tasks.tracking import connect, stage_run
+
+MODE, CHOSEN, FLOW_RUN = "troth.mode", "troth.candidate", "troth.flow_run"
+
+
+@stage(version=1, run_name="register {run[model]}", tags=("registry",))
+def register(run: Run, data: Data, trained: Trained, evaluated: Evaluated, judged: Judged) -> Registered:
+    """Log the model with signature and input example and register it, once per run."""
+    settings, client = connect()
+    with stage_run(client, run, "register") as here:
+        booster = load_candidate(client, trained["run_id"], evaluated["model"])
+        logged = log_booster(client, run_id=here.run_id, booster=booster, schema=schema_of(data))
+        version = register_version(
+            client, settings, name=run["model"], logged=logged,
+            tags={
+                DATA_DIGEST: data["digest"],
+                VERDICT: judged["decision"],
+                REASONS: " | ".join(judged["reasons"]),
+                POLICY: judged["policy"],
+                POLICY_DIGEST: judged["policy_digest"],
+                THROUGH: "" if data["through"] is None else data["through"],
+                MODE: trained["mode"],
+                CHOSEN: evaluated["chosen"],
+                FLOW_RUN: run["run_id"],
+            },
+        )
+        here.tags({"troth.version": version})
+        logger().info("registered %s version %s (%s)", run["model"], version, evaluated["chosen"])
+        return Registered(model=run["model"], version=version, model_digest=logged.model_digest)

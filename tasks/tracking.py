@@ -1,0 +1,175 @@
+"""One MLflow run a flow run, one nested run a stage, found again by tags.
+
+A stage may run in any thread or process and may run twice (a retry, a resumed flow), so nothing relies on MLflow's
+global "active run": run ids are handed on, and a stage that starts again continues the run it left. Everything goes
+through `MlflowClient`, in batches, because each call to a tracking store is a transaction.
+"""
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
+
+from tasks import references
+from tasks.settings import Settings, load_settings
+
+KEY, STAGE, CHAMPION = "troth.key", "troth.stage", "troth.champion_at_start"
+_BATCH = 100  # what MLflow takes in one call: 100 parameters, 1000 metrics
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage's own run, and the few ways of writing to it."""
+
+    client: MlflowClient
+    run_id: str
+
+    def metrics(self, values: Mapping[str, float]) -> None:
+        """Log numbers; those that are not finite (a group without rows) are left out, MLflow's stores differ on NaN."""
+        now = int(time.time() * 1000)
+        finite = [Metric(metric_name(name), float(value), now, 0) for name, value in values.items()
+                  if value is not None and math.isfinite(value)]
+        for start in range(0, len(finite), 1000):
+            self.client.log_batch(self.run_id, metrics=finite[start : start + 1000])
+
+    def curve(self, name: str, values: Mapping[int, float]) -> None:
+        """Log one metric over steps."""
+        now = int(time.time() * 1000)
+        self.client.log_batch(self.run_id, metrics=[Metric(metric_name(name), float(v), now, k) for k, v in values.items()])
+
+    def parameters(self, values: Mapping[str, object]) -> None:
+        """Log parameters once; a stage that runs again with the same ones writes nothing new."""
+        known = self.client.get_run(self.run_id).data.params
+        fresh = [Param(name, str(value)[:6000]) for name, value in flat(values).items() if name not in known]
+        for start in range(0, len(fresh), _BATCH):
+            self.client.log_batch(self.run_id, params=fresh[start : start + _BATCH])
+
+    def tags(self, values: Mapping[str, object]) -> None:
+        self.client.log_batch(self.run_id, tags=[RunTag(name, str(value)[:5000]) for name, value in values.items()])
+
+    def note(self, text: str) -> None:
+        """The description shown at the top of the run's page."""
+        self.client.set_tag(self.run_id, MLFLOW_RUN_NOTE, text)
+
+    def record(self, document: dict | list, name: str) -> None:
+        """A JSON or YAML artifact, by the ending of `name`."""
+        self.client.log_dict(self.run_id, document, name)
+
+    def text(self, text: str, name: str) -> None:
+        self.client.log_text(self.run_id, text, name)
+
+    def file(self, path: Path, folder: str | None = None) -> None:
+        self.client.log_artifact(self.run_id, str(path), folder)
+
+    def dataset(self, name: str, digest: str, source: Mapping[str, str], context: str) -> None:
+        """Note which data the stage used, by name and digest; the rows themselves stay with their owners."""
+        data = Dataset(name, digest[:32], source_type="code", source=json.dumps({"tags": dict(source)}))
+        self.client.log_inputs(self.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
+
+
+def client_of(settings: Settings) -> MlflowClient:
+    """A client of the stores in `settings`."""
+    return MlflowClient(settings.tracking_uri, settings.registry_uri)
+
+
+def connect() -> tuple[Settings, MlflowClient]:
+    """Settings and client, as every task starts with."""
+    settings = load_settings()
+    return settings, client_of(settings)
+
+
+def open_run(client: MlflowClient, settings: Settings, *, pipeline: str, name: str, model: str, key: str,
+             champion: str | None, tags: Mapping[str, str]) -> references.Run:
+    """The flow's run: the unfinished one of the same key when there is one, else a new one.
+
+    `key` is a digest of everything the caller asked for, so a flow that failed half-way is continued by asking for the
+    same thing again. The caller holds the key's lock: an unfinished run found here has no living owner.
+    """
+    experiment = experiment_id(client, settings, pipeline)
+    unfinished = client.search_runs(
+        [experiment], f"tags.`{KEY}` = '{key}' AND attributes.status != 'FINISHED'", max_results=1)
+    if unfinished:
+        run = unfinished[0]
+        client.update_run(run.info.run_id, status="RUNNING")
+        for tag, value in tags.items():
+            client.set_tag(run.info.run_id, tag, value)
+        began_with = run.data.tags.get(CHAMPION) or None
+        return references.Run(run_id=run.info.run_id, experiment_id=experiment, name=run.info.run_name, model=model,
+                              champion=began_with, resumed=True)
+    run = client.create_run(experiment, run_name=name, tags={KEY: key, CHAMPION: champion or "", **tags})
+    return references.Run(run_id=run.info.run_id, experiment_id=experiment, name=name, model=model, champion=champion,
+                          resumed=False)
+
+
+def close_run(client: MlflowClient, run_id: str, status: str) -> None:
+    """End a run as FINISHED, FAILED or KILLED."""
+    client.set_terminated(run_id, status)
+
+
+@contextmanager
+def stage_run(client: MlflowClient, parent: references.Run, stage: str) -> Iterator[Stage]:
+    """The nested run of a stage, FINISHED when the block ends and FAILED when it raises."""
+    run = find_stage(client, parent["run_id"], parent["experiment_id"], stage)
+    if run is None:
+        tags = {MLFLOW_PARENT_RUN_ID: parent["run_id"], STAGE: stage, MLFLOW_RUN_NAME: stage}
+        run = client.create_run(parent["experiment_id"], run_name=stage, tags=tags)
+    else:
+        client.update_run(run.info.run_id, status="RUNNING")
+    try:
+        yield Stage(client, run.info.run_id)
+    except BaseException:
+        client.set_terminated(run.info.run_id, "FAILED")
+        raise
+    client.set_terminated(run.info.run_id, "FINISHED")
+
+
+def find_stage(client: MlflowClient, parent_id: str, experiment: str, stage: str) -> Run | None:
+    """The nested run of `stage`, if it was ever started."""
+    query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent_id}' AND tags.`{STAGE}` = '{stage}'"
+    found = client.search_runs([experiment], query, max_results=1)
+    return found[0] if found else None
+
+
+def experiment_id(client: MlflowClient, settings: Settings, pipeline: str) -> str:
+    """The pipeline's experiment, made on first use; two first uses at once end with one."""
+    name = settings.tracking.experiments[pipeline]
+    if found := client.get_experiment_by_name(name):
+        return found.experiment_id
+    # A server decides for itself where artifacts live; an embedded store is told.
+    location = None if settings.tracking_uri.startswith("http") else _artifact_location(settings, name)
+    try:
+        return client.create_experiment(name, artifact_location=location)
+    except Exception:
+        if found := client.get_experiment_by_name(name):
+            return found.experiment_id
+        raise
+
+
+def metric_name(name: str) -> str:
+    """`name` in the characters MLflow allows: comparison signs and '=' become words or dashes."""
+    for sign, word in ((">=", "ge"), ("<=", "le"), ("<", "lt"), (">", "gt"), ("=", "-"), ("&", "and")):
+        name = name.replace(sign, word)
+    return "".join(c if c.isalnum() or c in "_-. /:" else "_" for c in name)
+
+
+def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Nested mappings as dotted names."""
+    out = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            out |= flat(value, f"{prefix}{name}.")
+        else:
+            out[f"{prefix}{name}"] = value
+    return out
+
+
+def _artifact_location(settings: Settings, experiment: str) -> str:
+    place = settings.tracking.artifacts
+    return f"{place}/{experiment}" if "://" in place else (Path(place) / experiment).resolve().as_uri()

@@ -1,0 +1,98 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from components.data.check import check_table
+from components.data.draft import draft_schema, write_draft
+from components.data.multiple_sclerosis import simulate_multiple_sclerosis
+from components.data.rand_hie import load_rand_hie
+from components.data.schema import read_schema
+from components.errors import InvalidInput
+
+
+@pytest.fixture
+def visits() -> pa.Table:
+    rng = np.random.default_rng(0)
+    rows = 400
+    return pa.table(
+        {
+            "patient_id": np.repeat([f"p{n}" for n in range(rows // 2)], 2),
+            "year": np.tile([1, 2], rows // 2),
+            "Age": rng.integers(20, 90, rows),
+            "gender": rng.choice(["m", "f"], rows),
+            "race": rng.choice(["a", "b"], rows),
+            "ward": rng.choice(["x", "y", "z"], rows),
+            "remark": [f"text {n}" for n in range(rows)],
+            "weight": [str(w) for w in rng.integers(40, 120, rows - 1)] + ["unknown"],
+            "empty": pa.nulls(rows),
+            "outcome": rng.choice(["no", "yes"], rows),
+        }
+    )
+
+
+def test_roles_kinds_and_groups(visits):
+    schema = draft_schema(visits, "my visits!").schema
+    assert (schema.person, schema.time, schema.label.column, schema.label.positive) == (
+        "patient_id",
+        "year",
+        "outcome",
+        "yes",
+    )
+    assert {name: feature.kind for name, feature in schema.features.items()} == {
+        "Age": "numeric",
+        "gender": "categorical",
+        "ward": "categorical",
+        "weight": "numeric",
+    }
+    assert schema.groups["age_band"].column == "Age"
+    assert {"gender", "race"} <= set(schema.groups)
+
+
+@pytest.mark.parametrize("column", ["patient_id", "year", "outcome", "race", "remark", "weight", "empty"])
+def test_every_guess_has_a_note(visits, column):
+    assert any(f"'{column}'" in note for note in draft_schema(visits, "t").notes)
+
+
+def test_what_is_named_is_not_guessed(visits):
+    schema = draft_schema(visits, "t", label="gender", person="remark").schema
+    assert schema.label.column == "gender"
+    assert schema.person == "remark"
+    assert schema.time is None
+    with pytest.raises(InvalidInput, match="'weigth'"):
+        draft_schema(visits, "t", label="weigth")
+
+
+def test_label_without_a_telling_name_is_the_last_of_two_values(visits):
+    table = visits.rename_columns([*visits.column_names[:-1], "again"])
+    assert draft_schema(table, "t").schema.label.column == "again"
+
+
+def test_numbers_and_many_classes_make_other_labels(visits):
+    rng = np.random.default_rng(1)
+    assert draft_schema(visits.set_column(9, "target", [rng.normal(size=400)]), "t").schema.label.kind == "regression"
+    classes = rng.choice(["a", "b", "c"], 400)
+    assert draft_schema(visits.set_column(9, "target", [classes]), "t").schema.label.classes == ("a", "b", "c")
+
+
+def test_nobody_to_be_the_person(visits):
+    with pytest.raises(InvalidInput, match="person"):
+        draft_schema(visits.drop_columns(["patient_id", "remark"]), "t")
+
+
+def test_a_written_draft_reads_back(visits, tmp_path):
+    draft = draft_schema(visits, "t")
+    write_draft(draft, tmp_path / "schema.yaml")
+    assert read_schema(tmp_path / "schema.yaml") == draft.schema
+    assert "# - " in (tmp_path / "schema.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    "table",
+    [load_rand_hie((2, 3)), simulate_multiple_sclerosis(2000, 1, case_share=0.3)],
+    ids=["rand_hie", "multiple_sclerosis"],
+)
+def test_drafts_of_known_tables_find_their_keys_and_pass_the_checks(table):
+    schema = draft_schema(table.columns, "again").schema
+    assert schema.person == "person"
+    assert "sex" in schema.groups
+    assert not [f for f in check_table(table.columns, schema, "t") if f.severity == "error"]

@@ -1,0 +1,67 @@
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from components.data.schema import Schema
+from components.data.table import Table, as_text
+
+SCHEMA = Schema(name="t", features={"x": {}}, label={"column": "y"}, person="p")
+
+CELLS = st.lists(
+    st.tuples(st.text(max_size=4) | st.none(), st.floats(allow_nan=False) | st.none(), st.booleans() | st.none()),
+    min_size=1,
+    max_size=20,
+)
+
+
+def table_of(cells) -> pa.Table:
+    text, numbers, flags = zip(*cells, strict=True)
+    return pa.table(
+        {"p": pa.array(text, pa.string()), "x": pa.array(numbers, pa.float64()), "y": pa.array(flags, pa.bool_())}
+    )
+
+
+def through_parquet(columns: pa.Table) -> pa.Table:
+    file = io.BytesIO()
+    pq.write_table(columns, file)
+    return pq.read_table(io.BytesIO(file.getvalue()))
+
+
+@given(CELLS)
+@example([("a", 0.0, True), ("b", -0.0, False)])
+@settings(deadline=None)
+def test_digest_is_of_values_however_they_lie_in_memory(cells):
+    columns = table_of(cells)
+    digest = Table(SCHEMA, columns).digest
+    surrounded = (
+        pa.concat_tables([columns.slice(0, 1), columns, columns.slice(0, 1)]).combine_chunks().slice(1, len(cells))
+    )
+    chunked = pa.concat_tables([columns.slice(0, 1), columns.slice(1)])
+    for same in (through_parquet(columns), surrounded, chunked, columns.select(["y", "x", "p"])):
+        assert Table(SCHEMA, same).digest == digest
+
+
+def test_what_lies_under_a_null_is_not_in_the_digest():
+    over_nine = pa.array(np.array([1.0, 9.0]), mask=np.array([False, True]))
+    over_zero = pc.if_else(pa.array([True, False]), pa.array([1.0, 0.0]), pa.scalar(None, pa.float64()))
+    digests = {Table(SCHEMA, pa.table({"p": ["a", "b"], "x": x, "y": [0, 1]})).digest for x in (over_nine, over_zero)}
+    assert len(digests) == 1
+
+
+@given(CELLS, CELLS)
+@settings(deadline=None)
+def test_other_values_have_another_digest(first, second):
+    same = Table(SCHEMA, table_of(first)).digest == Table(SCHEMA, table_of(second)).digest
+    assert same == table_of(first).equals(table_of(second))
+
+
+def test_text_of_numbers():
+    assert as_text(pa.chunked_array([[1.0, None, 3.0]])).to_pylist() == ["1", None, "3"]
+    assert as_text(pa.chunked_array([[1.5, 2.0]])).to_pylist() == ["1.5", "2"]
+    assert as_text(pa.chunked_array([[1e300, 2.0]])).null_count == 0
+    assert as_text(pa.chunked_array([[True, False]])).to_pylist() == ["1", "0"]

@@ -1,0 +1,78 @@
+"""From what a person typed to the typed parameters of a flow, with one sentence where it makes no sense."""
+
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from components.boosting.parameters import BoostingParameters
+from components.data.schema import read_yaml, validated
+from components.errors import InvalidInput
+from components.partition import PartitionPlan
+from tasks.inputs import MultipleSclerosis, OwnTable, RandHie, Source
+
+_PLAN = TypeAdapter(PartitionPlan)
+
+
+def source_of(name: str | None, data: Path | None, schema: Path | None, years: str | None, rows: int | None) -> Source:
+    """The data a command line names: a table of the caller's own, or a source that comes with Troth."""
+    if data is not None:
+        if name is not None:
+            raise InvalidInput(f"both --data {data} and --source {name} are given; use one")
+        if schema is None:
+            raise InvalidInput(f"--data {data} needs --schema FILE.yaml; 'troth data schema {data}' drafts one")
+        return OwnTable(path=str(data.expanduser().resolve()), schema_file=str(schema.expanduser().resolve()))
+    if schema is not None:
+        raise InvalidInput(f"--schema {schema} goes with --data FILE; the sources bring their own")
+    match name or "rand_hie":
+        case "rand_hie":
+            return RandHie(years=_years(years)) if years else RandHie()
+        case "multiple_sclerosis":
+            return MultipleSclerosis(rows=rows) if rows else MultipleSclerosis()
+        case other:
+            raise InvalidInput(f"source '{other}' does not exist; use rand_hie or multiple_sclerosis, or --data FILE")
+
+
+def partition_of(text: str) -> PartitionPlan:
+    """A plan from its short form (`single`, `even:3`, `column:site`, `dirichlet:3:0.5`) or from a YAML file."""
+    kind, *rest = text.split(":")
+    try:
+        match kind, rest:
+            case "single", []:
+                return _PLAN.validate_python({"kind": "single"})
+            case "even", [owners]:
+                return _PLAN.validate_python({"kind": "even", "owners": owners})
+            case "column", [column]:
+                return _PLAN.validate_python({"kind": "column", "column": column})
+            case "dirichlet", [owners, alpha]:
+                return _PLAN.validate_python({"kind": "label_skew", "owners": owners, "alpha": alpha})
+            case "quantity", [owners, alpha]:
+                return _PLAN.validate_python({"kind": "quantity_skew", "owners": owners, "alpha": alpha})
+        if text.endswith((".yaml", ".yml")):
+            return _PLAN.validate_python(read_yaml(Path(text), what="partition"))
+    except ValidationError as error:
+        finding = error.errors()[0]
+        raise InvalidInput(f"--partition {text}: {finding['msg']} (got {finding['input']!r})") from None
+    raise InvalidInput(f"--partition {text} is not known; use single, even:3, column:site, dirichlet:3:0.5, "
+                       "quantity:3:1.0, or a YAML file")
+
+
+def training_of(assignments: list[str], seed: int) -> BoostingParameters:
+    """Training parameters from `--set name=value`."""
+    given: dict[str, object] = {"seed": seed}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise InvalidInput(f"--set {assignment} has no '='; write it like --set max_depth=3")
+        given[name.strip()] = value.strip()
+    return validated(BoostingParameters, given, "--set")
+
+
+def _years(text: str) -> tuple[int, ...]:
+    try:
+        first, _, last = text.partition("-")
+        years = tuple(range(int(first), int(last or first) + 1))
+    except ValueError:
+        years = ()
+    if not years or not set(years) <= {1, 2, 3, 4, 5}:
+        raise InvalidInput(f"--years {text} is not a span of study years; use one of 1 to 5, or a span such as 1-3")
+    return years

@@ -1,0 +1,90 @@
+"""`troth data`: look at a table before anything is trained on it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Look at a table before training: check it, draft its schema, export an example.",
+                  no_args_is_help=True, rich_markup_mode="markdown")
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="The table, CSV or Parquet.")],
+    schema: Annotated[Path, typer.Option(help="Its schema, YAML.")],
+) -> None:
+    """Say everything that is wrong with a table, and what would be right. Exit code 2 if anything is.
+
+    **Example**
+
+    `troth data check visits.csv --schema visits.yaml`
+    """
+    from components.data.reading import inspect_table
+    from components.data.schema import read_schema
+    from troth.terminal import console
+
+    findings = inspect_table(file, read_schema(schema))
+    errors = [finding for finding in findings if finding.severity == "error"]
+    for finding in sorted(findings, key=lambda one: one.severity):
+        console.print(f"{finding.severity}: {finding.sentence}", markup=False, soft_wrap=True,
+                      style="red" if finding.severity == "error" else "yellow")
+    if errors:
+        raise typer.Exit(2)
+    console.print(f"{file}: nothing stands in the way of 'troth run tabular --data {file} --schema {schema}'",
+                  markup=False, soft_wrap=True)
+
+
+@app.command()
+def schema(
+    file: Annotated[Path, typer.Argument(help="The table, CSV or Parquet.")],
+    out: Annotated[Path | None, typer.Option(help="Where to write it; beside the table unless told.")] = None,
+    label: Annotated[str | None, typer.Option(help="The label column, if you want it not guessed.")] = None,
+    person: Annotated[str | None, typer.Option(help="The column that identifies a person.")] = None,
+    time: Annotated[str | None, typer.Option(help="The time column.")] = None,
+) -> None:
+    """Draft a schema for a table: guesses from names, types and values, for you to correct.
+
+    **Example**
+
+    `troth data schema visits.csv --label readmitted --person patient`
+    """
+    from components.data.draft import draft_schema, write_draft
+    from components.data.reading import read_columns
+    from components.errors import InvalidInput
+    from troth.terminal import console
+
+    out = out or file.with_suffix(".yaml")
+    if out.exists():
+        raise InvalidInput(f"{out} exists already; move it away or write elsewhere with --out")
+    draft = draft_schema(read_columns(file), file.stem, label=label, person=person, time=time)
+    write_draft(draft, out)
+    for note in draft.notes:
+        console.print(f"· {note}", markup=False, soft_wrap=True)
+    console.print(f"wrote {out}; correct it, then: troth data check {file} --schema {out}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def export(
+    source: Annotated[str, typer.Argument(help="rand_hie or multiple_sclerosis.")],
+    folder: Annotated[Path, typer.Option(help="Where the two files go.")] = Path("."),
+    rows: Annotated[int, typer.Option(help="Rows to simulate for multiple_sclerosis.")] = 20_000,
+) -> None:
+    """Write a source that comes with Troth as a CSV and its schema, as an example of how your own should look.
+
+    **Example**
+
+    `troth data export rand_hie --folder examples`
+    """
+    import pyarrow.csv
+
+    from components.data.schema import write_schema
+    from tasks.inputs import load
+    from troth.arguments import source_of
+    from troth.terminal import console
+
+    table = load(source_of(source, None, None, None, rows if source == "multiple_sclerosis" else None))
+    folder.mkdir(parents=True, exist_ok=True)
+    pyarrow.csv.write_csv(table.columns, folder / f"{source}.csv")
+    write_schema(table.schema, folder / f"{source}.yaml")
+    console.print(f"wrote {folder / source}.csv ({len(table):,} rows) and {folder / source}.yaml", markup=False)

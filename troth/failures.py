@@ -1,0 +1,53 @@
+"""From an exception to the one sentence a person reads.
+
+What the user can put right (bad input, a full disk, a refused model) exits with 2 and no traceback. The rest is ours:
+the traceback goes to a file, its name is printed, and the exit code is 1.
+"""
+
+import errno
+import os
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.errors import InvalidInput
+
+RESUME = "the champion is as it was; run the same command again and it continues where it stopped"
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """(sentence, exit code) for an exception that reached the top."""
+    for link in _chain(error):
+        if isinstance(link, InvalidInput):
+            return str(link), 2
+        if _is_full_disk(link):
+            where = f" ({link.filename})" if getattr(link, "filename", None) else ""
+            return f"the disk is full{where}; free some space: {RESUME}", 2
+        if isinstance(link, PermissionError):
+            return f"{link.filename} may not be read or written by this user; correct its permissions", 2
+    summary = " ".join(str(error).split())[:300] or type(error).__name__
+    return f"{summary} ({type(error).__name__}; details in {_keep(error)}); {RESUME}", 1
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    return (isinstance(error, OSError) and error.errno in full) or "database or disk is full" in str(error)
+
+
+def _keep(error: BaseException) -> Path:
+    folder = Path(os.environ.get("TROTH_HOME", ".troth")) / "errors"
+    text = "".join(traceback.format_exception(error))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}.log"
+        path.write_text(text)
+    except OSError:
+        return Path(os.devnull)
+    return path

@@ -1,0 +1,65 @@
+"""`troth ledger`: read and verify the record of who became champion, on what evidence."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="The promotion ledger: every decision, refusal and override, signed and chained.",
+                  no_args_is_help=True, rich_markup_mode="markdown")
+
+Model = Annotated[str | None, typer.Argument(help="A registered model; all of them when left out.")]
+
+
+@app.command()
+def verify(model: Model = None) -> None:
+    """Check every entry's hash, signature and place, and the head kept in the registry. Exit code 2 on any finding.
+
+    **Example**
+
+    `troth ledger verify rand_hie`
+    """
+    from pathlib import Path
+
+    from tasks.promotion_ledger import examine
+    from tasks.tracking import connect
+    from troth.terminal import console
+
+    settings, client = connect()
+    names = [model] if model else sorted(path.stem for path in Path(settings.registry.ledger.path).glob("*.jsonl"))
+    if not names:
+        console.print("no model has a ledger yet; 'troth run tabular' starts one")
+    findings = 0
+    for name in names:
+        seen = examine(client, settings, name)
+        findings += len(seen.findings)
+        for finding in seen.findings:
+            console.print(f"{name}: entry {finding.sequence}: {finding.detail}", style="red", markup=False, soft_wrap=True)
+        if not seen.findings:
+            console.print(f"{name}: {len(seen.entries)} entries, all in place, signatures valid", markup=False)
+    if findings:
+        raise typer.Exit(2)
+
+
+@app.command()
+def show(
+    model: Annotated[str, typer.Argument(help="A registered model.")],
+    last: Annotated[int, typer.Option(help="How many entries, newest last.")] = 20,
+) -> None:
+    """Show the ledger's newest entries.
+
+    **Example**
+
+    `troth ledger show rand_hie --last 5`
+    """
+    from rich.table import Table
+
+    from tasks.promotion_ledger import ledger_of
+    from tasks.settings import load_settings
+    from troth.terminal import console
+
+    table = Table("#", "time (UTC)", "action", "version", "replaces", "verdict", "who", "why", box=None)
+    for entry in ledger_of(load_settings(), model).entries()[-last:]:
+        why = entry.why or (entry.reasons[0] if entry.reasons else "")
+        table.add_row(str(entry.sequence), entry.time[:19], entry.action, f"v{entry.version}",
+                      f"v{entry.replaces}" if entry.replaces else "–", entry.verdict, entry.who, why)
+    console.print(table)

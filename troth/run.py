@@ -1,0 +1,111 @@
+"""`troth run`: the pipelines from a shell."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Run a pipeline: `tabular`, `recheck`, or `life` for a first look.", no_args_is_help=True,
+                  rich_markup_mode="markdown")
+
+SourceName = Annotated[str | None, typer.Option("--source", help="A source that comes with Troth: rand_hie, multiple_sclerosis.")]
+DataFile = Annotated[Path | None, typer.Option("--data", help="Your own table, CSV or Parquet.")]
+SchemaFile = Annotated[Path | None, typer.Option("--schema", help="The schema of your table (see `troth data schema`).")]
+Years = Annotated[str | None, typer.Option(help="Years of rand_hie to use, such as 1-3 or 2.")]
+Rows = Annotated[int | None, typer.Option(help="Rows to simulate for multiple_sclerosis.")]
+PolicyName = Annotated[str, typer.Option(help="A policy in deploy/policies, or the path of a YAML file.")]
+GoldenFile = Annotated[Path | None, typer.Option(help="Rows on which no flip is allowed, in the table's format.")]
+
+
+@app.command()
+def tabular(
+    source: SourceName = None,
+    data: DataFile = None,
+    schema: SchemaFile = None,
+    years: Years = None,
+    rows: Rows = None,
+    mode: Annotated[str, typer.Option(help="How to train: pooled.")] = "pooled",
+    partition: Annotated[str | None, typer.Option(help="Who holds what: single, even:3, column:site, or a YAML file.")] = None,
+    policy: PolicyName = "default",
+    golden: GoldenFile = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random in the run.")] = 0,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A training parameter, such as --set max_depth=3; repeatable.")] = None,
+    ask: Annotated[bool, typer.Option(help="On HOLD wait for a person in the Prefect UI.")] = False,
+) -> None:
+    """Partition, train, evaluate, gate, register and promote a model for a table.
+
+    A run that failed half-way is continued by the same command.
+
+    **Examples**
+
+    `troth run tabular` — the RAND health records with everything at its default
+
+    `troth run tabular --data visits.csv --schema visits.yaml --policy strict`
+
+    `troth run tabular --source multiple_sclerosis --rows 20000 --set max_depth=3 --set rounds=100`
+    """
+    from flows.tabular import tabular as flow
+    from troth.arguments import partition_of, source_of, training_of
+    from troth.outcome import show
+    from troth.session import session
+
+    chosen = source_of(source, data, schema, years, rows)
+    parameters = {
+        "data": chosen,
+        "partition": partition_of(partition) if partition else None,
+        "mode": mode,
+        "training": training_of(set_ or [], seed),
+        "policy": policy,
+        "golden": str(golden) if golden else None,
+        "seed": seed,
+        "on_hold": "ask" if ask else "leave",
+    }
+    with session():
+        show(flow(**{name: value for name, value in parameters.items() if value is not None}))
+
+
+@app.command()
+def recheck(
+    source: SourceName = None,
+    data: DataFile = None,
+    schema: SchemaFile = None,
+    years: Years = None,
+    rows: Rows = None,
+    policy: PolicyName = "default",
+    golden: GoldenFile = None,
+) -> None:
+    """Put the champion through the gate again on fresh rows; it is never moved.
+
+    Exit code 3 when the champion no longer passes.
+
+    **Examples**
+
+    `troth run recheck --years 4-5`
+
+    `troth run recheck --data fresh.parquet --schema visits.yaml`
+    """
+    from flows.recheck import recheck as flow
+    from troth.arguments import source_of
+    from troth.outcome import show_recheck
+    from troth.session import session
+
+    with session():
+        outcome = flow(data=source_of(source, data, schema, years, rows), policy=policy,
+                       golden=str(golden) if golden else None)
+        show_recheck(outcome)
+
+
+@app.command()
+def life() -> None:
+    """The life of a model on successive years of real health records: a first champion, an update, a refusal.
+
+    **Example**
+
+    `troth run life`
+    """
+    from flows.life import life as flow
+    from troth.outcome import show_life
+    from troth.session import session
+
+    with session():
+        show_life(flow())

@@ -1,0 +1,80 @@
+"""What the terminal shows while a flow runs: one line a finished stage, a bar for long work, no log noise.
+
+Prefect logs every state change; a person at a terminal wants the story. So Prefect's console handler is replaced by one
+that prints what stages say, and bars are drawn from the same progress reports that feed the Prefect UI. With
+`TROTH_VERBOSE=1` everything Prefect says is shown instead.
+"""
+
+import logging
+import os
+import sys
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+_ENGINE = ("Beginning flow run", "Finished in state", "Created task run", "Beginning subflow run", "View at", "Created subflow")
+
+
+class _Story(logging.Handler):
+    """Prints what stages log; the engine's own lines are left out unless they are warnings."""
+
+    def __init__(self, bars: Progress) -> None:
+        super().__init__(logging.INFO)
+        self.bars = bars
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.levelno < logging.WARNING and (text.startswith(_ENGINE) or not text.strip()):
+            return
+        style = "yellow" if record.levelno == logging.WARNING else "red" if record.levelno > logging.WARNING else None
+        self.bars.console.print(text, style=style, markup=record.levelno < logging.WARNING, soft_wrap=True)
+
+
+class _Bars:
+    """A bar per task, gone when it is done."""
+
+    def __init__(self, bars: Progress) -> None:
+        self.bars, self.ids = bars, {}
+
+    def __call__(self, task: str, done: int, total: int, note: str) -> None:
+        if task not in self.ids:
+            self.ids[task] = self.bars.add_task(task, total=total)
+        self.bars.update(self.ids[task], completed=done, total=total, description=f"{task} {note}".strip())
+        if done >= total:
+            self.bars.remove_task(self.ids.pop(task))
+
+
+class tell_the_story:
+    """Context manager: while it lasts, runs in this process are told on this terminal."""
+
+    def __enter__(self) -> None:
+        if os.environ.get("TROTH_VERBOSE"):
+            self.bars = None
+            return
+        from tasks import progress
+
+        self.bars = Progress(TextColumn("  [dim]{task.description}"), BarColumn(24), TimeRemainingColumn(),
+                             console=console, transient=True, disable=not sys.stdout.isatty())
+        self.bars.start()
+        progress.listen(_Bars(self.bars))
+        _replace_console_handlers(_Story(self.bars))
+
+    def __exit__(self, *failure) -> None:
+        if self.bars:
+            self.bars.stop()
+
+
+def _replace_console_handlers(story: logging.Handler) -> None:
+    """Put `story` where Prefect's console handler was, on every logger that has one."""
+    from prefect.logging.handlers import PrefectConsoleHandler
+
+    for name in ["", *logging.root.manager.loggerDict]:
+        logger = logging.getLogger(name)
+        if any(isinstance(handler, PrefectConsoleHandler) for handler in logger.handlers):
+            kept = [handler for handler in logger.handlers if not isinstance(handler, PrefectConsoleHandler)]
+            logger.handlers = [*kept, story] if name.startswith(("prefect.flow_runs", "prefect.task_runs")) else kept
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
