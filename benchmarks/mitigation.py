@@ -120,10 +120,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
     seeds = parser.parse_args().seeds
-    shallow = BoostingParameters(rounds=100, max_depth=4, eta=0.1, threads=2)
+    shallow = BoostingParameters(rounds=100, max_depth=4, eta=0.1, threads=1)
     report("rand_hie", rand_hie, shallow, seeds)
     report("digits", digits, shallow, seeds)
-    report("diabetes", diabetes, BoostingParameters(rounds=60, max_depth=3, eta=0.1, threads=2), seeds)
+    report("diabetes", diabetes, BoostingParameters(rounds=60, max_depth=3, eta=0.1, threads=1), seeds)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from components.compatibility import count_flips
 from components.data.prediction_file import pseudonymous, write_predictions
 from components.data.predictions import Predictions, predictions_of
 from components.data.reading import read_table
+from components.data.schema import Label
 from components.data.table import Table
 from components.fairness import group_metrics, one_row_per_person
 from components.gates import CandidateScore, Choice, choose
@@ -52,7 +53,7 @@ def evaluate(run: Run, data: Data, trained: Trained, choice: Choice, golden: str
         candidate = predictions_of(gate, predict(booster, gate))
         old = predictions_of(gate, predict(champion.booster, gate)) if champion else None
         context = _context(client, trained, gate)
-        majority = _majority(table.take(part.train).labels, candidate)
+        majority = constant_answer(table.take(part.train).labels, candidate.rule)
         secret = row_key(settings)
         _keep(here, CANDIDATE, candidate, secret)
         if old:
@@ -113,9 +114,9 @@ def _context(client: MlflowClient, trained: Trained, gate: Table) -> dict[str, f
     return {"noise_floor": count_flips(first, second).negative_flip_rate}
 
 
-def _majority(labels: np.ndarray, predictions: Predictions) -> float:
-    """The best constant answer on the training rows: the most frequent class, or the median for regression."""
-    if predictions.rule.kind == "regression":
+def constant_answer(labels: np.ndarray, rule: Label) -> float:
+    """The best constant answer on (n,) training labels: the most frequent class, or the median for regression."""
+    if rule.kind == "regression":
         return float(np.median(labels))
     return float(np.bincount(labels).argmax())
 

@@ -33,7 +33,7 @@ def gate(run: Run, evaluated: Evaluated, policy: Policy) -> Judged:
         candidate, champion, golden = stored_predictions(client, evaluated)
         verdict = run_gate(
             policy, candidate, champion, golden=golden, context=evaluated["context"],
-            constant_right=_constant_right(candidate, evaluated["majority"]),
+            constant_right=constant_right(candidate, evaluated["majority"]),
         )
         here.record(verdict.to_json(), VERDICT)
         here.parameters({"policy": policy.name, "policy_digest": policy_digest(policy)})
@@ -86,7 +86,8 @@ def _summary(settings: Settings, run: Run, evaluated: Evaluated, policy: Policy,
     )
 
 
-def _constant_right(predictions: Predictions, answer: float) -> np.ndarray:
+def constant_right(predictions: Predictions, answer: float) -> np.ndarray:
+    """(n,) bool: whether always answering `answer` is right."""
     if predictions.rule.kind == "regression":
         return np.abs(predictions.labels - answer) <= predictions.rule.tolerance
     return predictions.labels == int(answer)

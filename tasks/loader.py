@@ -24,7 +24,7 @@ from components.data.table import Table, encode
 from components.errors import InvalidInput
 from tasks.promotion_ledger import Examination, examine
 from tasks.registry import MODEL_DIGEST, SCHEMA_DIGEST
-from tasks.registry_artifact import StoredModel, read_stored
+from tasks.registry_artifact import read_stored
 from tasks.registry_reach import check_reachable
 from tasks.settings import Settings, load_settings
 
@@ -74,7 +74,7 @@ def load(uri: str, settings: Settings | None = None) -> LoadedModel:
     """
     address = _URI.fullmatch(uri)
     if address is None:
-        raise InvalidInput(f"'{uri}' is not the address of a registered model; write models:/NAME@champion or models:/NAME/3")
+        raise InvalidInput(f"'{uri}' is not a registered model's address; use models:/NAME@champion or models:/NAME/3")
     settings = settings or load_settings()
     check_reachable(settings)
     client = MlflowClient(settings.tracking_uri, settings.registry_uri)
@@ -108,9 +108,7 @@ def champion_of(client: MlflowClient, settings: Settings, name: str) -> LoadedMo
             f"alias '{alias}' of model '{name}' is at version {version or 'none'}, but the promotion ledger made "
             f"{f'version {meant}' if meant else 'none'} champion; somebody moved it, settle it by promoting by hand"
         )
-    model, schema_digest = _read(client, settings, name, version)
-    _require_digests(model, schema_digest, entry.model_digest, entry.schema_digest, by=f"entry {entry.sequence}")
-    return model
+    return _read(client, settings, name, version, entry.model_digest, entry.schema_digest, by=f"entry {entry.sequence}")
 
 
 def _sound(client: MlflowClient, settings: Settings, name: str) -> Examination:
@@ -123,10 +121,14 @@ def _sound(client: MlflowClient, settings: Settings, name: str) -> Examination:
 
 
 def _without_promise(client: MlflowClient, settings: Settings, name: str, version: str) -> LoadedModel:
-    model, schema_digest = _read(client, settings, name, version)
-    tags = client.get_model_version(name, version).tags
-    _require_digests(model, schema_digest, tags.get(MODEL_DIGEST), tags.get(SCHEMA_DIGEST), by="its registration")
-    return model
+    try:
+        tags = client.get_model_version(name, version).tags
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise InvalidInput(f"model '{name}' has no version {version}; give one that is registered") from None
+    noted = tags.get(MODEL_DIGEST), tags.get(SCHEMA_DIGEST)
+    return _read(client, settings, name, version, *noted, by="its registration")
 
 
 def _at_alias(client: MlflowClient, name: str, alias: str) -> str:
@@ -138,28 +140,20 @@ def _at_alias(client: MlflowClient, name: str, alias: str) -> str:
         raise InvalidInput(f"model '{name}' has no version at alias '{alias}'; set it, or give a version") from None
 
 
-def _read(client: MlflowClient, settings: Settings, name: str, version: str) -> tuple[LoadedModel, str]:
+def _read(client: MlflowClient, settings: Settings, name: str, version: str, model_meant: str | None,
+          schema_meant: str | None, *, by: str) -> LoadedModel:
+    """The version, if it holds what `by` says it does."""
     what = f"version {version} of model '{name}'"
-    try:
-        registered = client.get_model_version(name, version)
-        location = client.get_model_version_download_uri(name, version)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        raise InvalidInput(f"{what} does not exist; give one that is registered") from None
-    stored: StoredModel = read_stored(settings, location, what=what)
-    model = LoadedModel(name, version, registered.run_id or "", stored.schema, stored.booster, stored.model_digest)
-    return model, stored.schema_digest
-
-
-def _require_digests(model: LoadedModel, schema_found: str, model_meant: str | None, schema_meant: str | None, *,
-                     by: str) -> None:
-    for what, found, meant in (("model", model.model_digest, model_meant), ("schema", schema_found, schema_meant)):
+    stored = read_stored(settings, client.get_model_version_download_uri(name, version), what=what)
+    digests = {"model": (stored.model_digest, model_meant), "schema": (stored.schema_digest, schema_meant)}
+    for part, (found, meant) in digests.items():
         if found != meant:
             raise RefusedModel(
-                f"version {model.version} of model '{model.name}' holds {what} {found[:12]}, but {by} names "
-                f"{meant[:12] if meant else 'none'}; find out who changed it, and roll back or register it again"
+                f"{what} holds {part} {found[:12]}, but {by} names {meant[:12] if meant else 'none'}; find out who "
+                "changed it, and roll back or register it again"
             )
+    run_id = client.get_model_version(name, version).run_id or ""
+    return LoadedModel(name, version, run_id, stored.schema, stored.booster(), stored.model_digest)
 
 
 def _column(data: pd.DataFrame, name: str, feature: Feature) -> pa.ChunkedArray:

@@ -65,7 +65,7 @@ def stored_verdict(client: MlflowClient, run_id: str) -> Verdict:
 
 def _promoted(judged: Judged, outcome: PromotionOutcome) -> Promoted:
     return Promoted(decision=judged["decision"], action=outcome.action, version=outcome.version,
-                    champion=outcome.champion, replaced=outcome.replaced, sequence=outcome.sequence, why=outcome.why)
+                    champion=outcome.champion, replaced=outcome.replaced, sequence=outcome.sequence, because=judged["reasons"][0], why=outcome.why)
 
 
 def _tell(name: str, outcome: PromotionOutcome) -> None:

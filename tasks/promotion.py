@@ -117,6 +117,8 @@ def rollback(client: MlflowClient, settings: Settings, *, name: str, why: str, w
              leaving: str | None = None) -> PromotionOutcome:
     """Give the champion's place back to the version it replaced; a second rollback goes one further back.
 
+    Wherever the alias was moved outside the ledger, it goes to the version the ledger returns to.
+
     `leaving` is the champion to take down: where it is champion no longer, nothing happens, so that a retried rollback
     is not two. None stands for whoever is champion.
 
@@ -138,7 +140,6 @@ def rollback(client: MlflowClient, settings: Settings, *, name: str, why: str, w
                 f"model '{name}' has no champion before {f'version {reign[-1].version}' if reign else 'this'} to roll "
                 "back to; promote another version instead"
             )
-        desk.require_agreement()
         target, current = reign[-2], reign[-1]
         _stored(desk, desk.require_version(target.version), target.model_digest, "champion then")
         said = statement_of(target, Action.ROLLBACK)

@@ -13,7 +13,7 @@ from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from components.errors import InvalidInput
-from components.ledger import Entry, Finding, Head, Ledger, Reading, Standing, TrustedKeys, standing, trusted_keys, verify
+from components.ledger import Entry, Finding, Head, Ledger, Standing, TrustedKeys, standing, trusted_keys, verify
 from tasks.settings import Settings
 
 SEQUENCE_TAG, HEAD_TAG = "troth.ledger.sequence", "troth.ledger.head"
@@ -73,7 +73,16 @@ def examine(client: MlflowClient, settings: Settings, name: str) -> Examination:
             break
         readings = again
     keys = trusted_keys(Path(settings.registry.ledger.public_key)) if readings else TrustedKeys({})
-    return _examination(name, readings, registered, keys)
+    mirror = _mirror(registered)
+    entries = tuple(reading.entry for reading in readings if reading.entry)
+    return Examination(
+        name=name,
+        findings=verify(readings, model=name, keys=keys, mirror=mirror),
+        entries=entries,
+        standing=standing(entries),
+        aliases={alias: str(version) for alias, version in registered.aliases.items()},
+        mirror=mirror,
+    )
 
 
 def registered_model(client: MlflowClient, name: str) -> RegisteredModel:
@@ -90,14 +99,6 @@ def mirror_head(client: MlflowClient, entry: Entry) -> None:
     """Have the registry remember `entry` as the ledger's last."""
     client.set_registered_model_tag(entry.model, HEAD_TAG, entry.hash)
     client.set_registered_model_tag(entry.model, SEQUENCE_TAG, str(entry.sequence))
-
-
-def _examination(name: str, readings: tuple[Reading, ...], registered: RegisteredModel, keys: TrustedKeys) -> Examination:
-    entries = tuple(reading.entry for reading in readings if reading.entry)
-    mirror = _mirror(registered)
-    findings = verify(readings, model=name, keys=keys, mirror=mirror)
-    aliases = {alias: str(version) for alias, version in registered.aliases.items()}
-    return Examination(name, findings, entries, standing(entries), aliases, mirror)
 
 
 def _mirror(registered: RegisteredModel) -> Head:

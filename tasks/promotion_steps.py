@@ -80,7 +80,7 @@ class Desk:
         if (at and str(at)) != meant:
             raise InvalidInput(
                 f"alias '{alias}' of model '{self.name}' is at version {at or 'none'}, the ledger says "
-                f"{meant or 'none'}; settle it by promoting one of them by hand, with the reason"
+                f"{meant or 'none'}; settle it by promoting one of them by hand, or by a rollback, with the reason"
             )
 
 

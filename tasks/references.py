@@ -92,7 +92,10 @@ class Registered(TypedDict):
 
 
 class Promoted(TypedDict):
-    """What became of the version; `champion` is champion now, `replaced` was before, `sequence` is the ledger's entry."""
+    """What became of the version; `champion` is champion now, `replaced` was before, `sequence` is the ledger's entry.
+
+    `because` is the verdict's first reason, `why` what else there is to say (a stale candidate, a person's words).
+    """
 
     decision: str
     action: str
@@ -100,4 +103,15 @@ class Promoted(TypedDict):
     champion: str | None
     replaced: str | None
     sequence: int
+    because: str
     why: str
+
+
+class Rechecked(TypedDict):
+    """What a champion's check on fresh rows found."""
+
+    model: str
+    version: str
+    decision: str
+    reasons: list[str]
+    rows: int

@@ -1,10 +1,12 @@
 """A registered model read back without running anything it says.
 
-MLflow's own loader imports whatever class and code path the artifact's `MLmodel` names. This one takes two things from
-the artifact, the trees and the schema's text, each parsed as data, and says by digest what it got.
+MLflow's own loader imports whatever class and code path the artifact's `MLmodel` names, and XGBoost's reader takes the
+process down with it when a file is malformed (3.2.0: a C++ abort, not an exception). So both files are parsed here as
+plain data and named by digest; XGBoost sees the trees only once somebody has vouched for that digest.
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,24 +14,27 @@ import xgboost
 import yaml
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
-from pydantic import ValidationError
 
-from components.boosting import model_digest
+from components.boosting.model import from_document
 from components.data.schema import Schema
 from components.errors import InvalidInput
 from tasks.settings import Settings
 
-MODEL_FILE, SCHEMA_KEY = "model.ubj", "troth.schema"
+MODEL_FILE, SCHEMA_KEY = "model.json", "troth.schema"
 
 
 @dataclass(frozen=True)
 class StoredModel:
     """What an artifact holds. The digests are taken from what was read, never from what the artifact claims."""
 
-    booster: xgboost.Booster
+    document: dict
     schema: Schema
     model_digest: str
     schema_digest: str
+
+    def booster(self) -> xgboost.Booster:
+        """The model, from the very document the digest was taken of; call it once the digest is known to be right."""
+        return from_document(self.document)
 
 
 def read_stored(settings: Settings, location: str, *, what: str) -> StoredModel:
@@ -42,15 +47,23 @@ def read_stored(settings: Settings, location: str, *, what: str) -> StoredModel:
     """
     try:
         trees = _download(settings, f"{location}/{MODEL_FILE}")
-        metadata = yaml.safe_load(_download(settings, f"{location}/MLmodel"))["metadata"]
-        booster = xgboost.Booster(model_file=bytearray(trees))
-        text = metadata[SCHEMA_KEY]
-        schema = Schema.model_validate_json(text)
+        description = _download(settings, f"{location}/MLmodel")
     except (OSError, MlflowException):
-        raise InvalidInput(f"{what} cannot be read from {location}; restore the artifact or register it again") from None
-    except (yaml.YAMLError, KeyError, TypeError, ValidationError, xgboost.core.XGBoostError):
+        raise InvalidInput(f"{what} cannot be read from {location}; restore it or register it again") from None
+    try:
+        document = json.loads(trees)
+        digest = document_digest(document)
+        text = yaml.safe_load(description)["metadata"][SCHEMA_KEY]
+        schema = Schema.model_validate_json(text)
+    except (ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError):
         raise InvalidInput(f"{what} at {location} is not a model Troth stored; register it again") from None
-    return StoredModel(booster, schema, model_digest(booster), text_digest(text))
+    return StoredModel(document, schema, digest, text_digest(text))
+
+
+def document_digest(document: dict) -> str:
+    """The `model_digest` of the booster this document describes, without making the booster."""
+    covered = {key: value for key, value in document.items() if key != "version"}
+    return text_digest(json.dumps(covered, sort_keys=True, separators=(",", ":")))
 
 
 def text_digest(text: str) -> str:

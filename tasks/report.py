@@ -16,6 +16,7 @@ from prefect.artifacts import create_link_artifact
 from prefect.context import TaskRunContext
 
 from components.compatibility import count_flips
+from components.errors import InvalidInput
 from components.fairness import group_metrics
 from components.gates import CandidateScore, Policy
 from components.reporting import OwnerSummary, Report, illustrate, png, render_report
@@ -26,7 +27,7 @@ from tasks.promote import stored_verdict
 from tasks.references import Data, Evaluated, Judged, Promoted, Registered, Run, Trained
 from tasks.settings import Settings
 from tasks.stage import logger, stage
-from tasks.tracking import Stage, connect, find_stage
+from tasks.tracking import Stage, connect, experiment_id, find_stage
 
 PAGE, REFERENCES = "report.html", "references.json"
 
@@ -107,6 +108,27 @@ def compose(client: MlflowClient, settings: Settings, references: Mapping[str, M
         not_measured=NOT_MEASURED,
     )
     return illustrate(summary, candidate=candidate, champion=champion, learning=_learning(client, trained["run_id"]))
+
+
+def find_run(client: MlflowClient, settings: Settings, which: str) -> str:
+    """The id of a reported run: the newest for 'last', else the one whose id begins with `which`.
+
+    Raises
+    ------
+    InvalidInput
+        No run with a report matches.
+    """
+    experiment = experiment_id(client, settings, "tabular")
+    query = "tags.`troth.pipeline` = 'tabular' AND tags.`troth.action` != ''"
+    for run in client.search_runs([experiment], query, order_by=["attributes.start_time DESC"], max_results=1000):
+        if which == "last" or run.info.run_id.startswith(which):
+            return run.info.run_id
+    raise InvalidInput(f"no finished run {'is there' if which == 'last' else f'begins with {which}'}; see 'troth status'")
+
+
+def references_of(client: MlflowClient, run_id: str) -> dict:
+    """What the stages of a finished run handed on."""
+    return _read(client, run_id, REFERENCES)
 
 
 NOT_MEASURED = (

@@ -19,7 +19,6 @@ from components.boosting.distilled import train_distilled
 from components.boosting.held_out import held_out_correctness
 from components.boosting.model import require_updatable
 from components.boosting.modes import Trainer, TrainingRecord, pooled
-from components.boosting.modes import Trainer, TrainingRecord, pooled
 from components.boosting.parameters import BoostingParameters
 from components.boosting.pooled import Progress
 from components.boosting.warm_start import warm_start
@@ -72,14 +71,13 @@ def candidates(
     parameters: BoostingParameters,
     plan: CandidatePlan,
     *,
-    train: Trainer = pooled,
     fit: Trainer = pooled,
     seen: np.ndarray | None = None,
     progress: NamedProgress | None = None,
 ) -> Iterator[Candidate]:
     """Yield `retrain`, then `blend_<a>`, `warm_start`, `distill_<lambda>` as planned; with no champion `retrain` alone.
 
-    `train` is the mode's trainer; `seen` (n,) bool marks the rows the champion was trained on, all unless told
+    `fit` is the mode's trainer; `seen` (n,) bool marks the rows the champion was trained on, all unless told
     otherwise.
 
     Raises
@@ -90,12 +88,12 @@ def candidates(
     """
     if champion is not None:
         require_updatable(champion, rows)
-        _require_mode_can(train, plan)
+        _require_mode_can(fit, plan)
 
     def named(name: str) -> Progress | None:
         return partial(progress, name) if progress else None
 
-    retrain, record = train(rows, parameters, validation=validation, progress=named("retrain"))
+    retrain, record = fit(rows, parameters, validation=validation, progress=named("retrain"))
     yield Candidate("retrain", retrain, parameters.model_dump(), record)
     if champion is None:
         return
@@ -104,11 +102,11 @@ def candidates(
         for weight in plan.blend_weights:
             yield Candidate(f"blend_{weight:g}", blend(retrain, champion, old_weight=weight), {"old_weight": weight})
     if "warm_start" in plan.kinds:
-        new, rounds = rows if seen.all() else rows.take(~seen), plan.warm_start_rounds
+        rounds = plan.warm_start_rounds
         booster = warm_start(
-            champion, new, parameters, rounds=rounds, validation=validation, progress=named("warm_start")
+            champion, rows, parameters, rounds=rounds, validation=validation, progress=named("warm_start")
         )
-        yield Candidate("warm_start", booster, {"rounds": rounds, "rows": len(new)})
+        yield Candidate("warm_start", booster, {"rounds": rounds})
     if "distill" in plan.kinds:
         right = held_out_correctness(champion, parameters, rows, seen=seen, folds=plan.folds, seed=parameters.seed)
         for strength in plan.distillation_strengths:
@@ -124,7 +122,7 @@ def retrain_with_other_seed(
     validation: Table | None,
     parameters: BoostingParameters,
     *,
-    train: Trainer = pooled,
+    fit: Trainer = pooled,
     progress: Progress | None = None,
 ) -> xgboost.Booster:
     """The retrain with the next seed; flips between the two are the noise floor of any update.
@@ -132,12 +130,13 @@ def retrain_with_other_seed(
     With `subsample` and `colsample_bytree` at 1 nothing is drawn, both models are equal and the floor is zero.
     """
     other = parameters.model_copy(update={"seed": (parameters.seed + 1) % 2**31})
-    return train(rows, other, validation=validation, progress=progress)[0]
+    return fit(rows, other, validation=validation, progress=progress)[0]
 
 
-def _require_mode_can(train: Trainer, plan: CandidatePlan) -> None:
+def _require_mode_can(fit: Trainer, plan: CandidatePlan) -> None:
     apart = [kind for kind in plan.kinds if kind != "blend"]
-    if train is not pooled and apart:
+    if fit is not pooled and apart:
         raise InvalidInput(
-            f"the plan's kinds include {' and '.join(apart)}, which train on pooled rows; in other modes kinds is ['blend']"
+            f"the plan's kinds include {' and '.join(apart)}, which train on pooled rows; "
+            "where owners keep their rows, set kinds to ['blend']"
         )

@@ -131,8 +131,8 @@ def require_updatable(booster: xgboost.Booster, table: Table) -> None:
     wanted = objective_of(label)
     if (form.objective, form.outputs) != (wanted["objective"], wanted.get("num_class", 1)):
         raise InvalidInput(
-            f"the model's objective is '{form.objective}' with {form.outputs} outputs, but label '{label.column}' needs "
-            f"'{wanted['objective']}' with {wanted.get('num_class', 1)}; retrain without a champion"
+            f"the model's objective is '{form.objective}' with {form.outputs} outputs, but label '{label.column}' "
+            f"needs '{wanted['objective']}' with {wanted.get('num_class', 1)}; retrain without a champion"
         )
     if form.classes not in (None, class_order(label)):
         raise InvalidInput(

@@ -1,7 +1,8 @@
-"""Continuing the champion for some rounds on rows it never saw: the cheapest update.
+"""Continuing the champion for some rounds: the cheapest update.
 
-The champion's trees stay as they are and new trees correct its residuals, so behaviour changes only where the new rows
-ask for it. Errors the champion learned stay in the sum, and the model grows with every update.
+The champion's trees stay as they are and new trees correct its residuals, so that behaviour changes only where the rows
+ask for it. Errors the champion learned stay in the sum, and the model grows with every update. Give it old rows and new
+ones: on new rows alone the added trees fit those as if there were no others (docs/candidates.md).
 """
 
 import xgboost

@@ -27,7 +27,7 @@ def feature_findings(of: Inspected, name: str, feature: Feature) -> Iterator[Fin
         yield from number_findings(of, name, remedy="clean them or declare the column categorical")
     else:
         yield from _category_findings(of, name, feature)
-    if column.null_count == 0 and of.rows > 1 and is_flat(column) and pc.count_distinct(column).as_py() == 1:
+    if column.null_count == 0 and of.rows > 1 and is_flat(column) and _constant(column):
         sentence = f"{of.named(name)} has the same value in every row; a model learns nothing from it"
         yield Finding(name, None, sentence, "warning")
 
@@ -65,6 +65,10 @@ def number_findings(of: Inspected, name: str, *, remedy: str) -> Iterator[Findin
             yield Finding(name, of.row(index), (
                 f"{of.named(name)}: {of.share(count)} are infinite (first in row {of.row(index)}); "
                 "leave unknown values empty"))
+
+
+def _constant(column: pa.ChunkedArray) -> bool:
+    return pc.count_distinct(column.slice(0, 1000)).as_py() == 1 and pc.count_distinct(column).as_py() == 1
 
 
 def unusable(of: Inspected, name: str) -> Finding:

@@ -5,6 +5,8 @@ and knows nothing. Such a column settles the label by itself, either value by va
 and columns of nearly unique values can do that by luck, so a feature is named only when luck cannot explain it.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.special import gammaln
 
@@ -32,9 +34,9 @@ def gives_away(values: np.ndarray, labels: np.ndarray) -> str | None:
     sizes = np.bincount(labels)
     log_labellings = gammaln(len(labels) + 1) - gammaln(sizes + 1).sum()
     beyond_luck = np.log(LUCK) + log_labellings
-    if len(sizes) == 2 and np.log(4) < beyond_luck and _one_threshold(values, labels):
+    if len(sizes) == 2 and np.log(4) < beyond_luck and _always(_one_threshold, values, labels):
         return "one threshold separates its classes"
-    distinct = _settled_by_values(values, labels, len(sizes))
+    distinct = len(np.unique(values)) if _always(_settled_by_values, values, labels) else 0
     if distinct and distinct * np.log(len(sizes)) < beyond_luck:
         return f"each of its {distinct} values goes with one class"
     return None
@@ -42,27 +44,32 @@ def gives_away(values: np.ndarray, labels: np.ndarray) -> str | None:
 
 def is_monotone_copy(values: np.ndarray, targets: np.ndarray) -> bool:
     """Whether a feature is in strictly monotone one-to-one correspondence with a numeric label ((n,) both)."""
-    if np.isnan(values).any() or len(np.unique(values)) < 15:
+    if np.isnan(values).any() or len(np.unique(values)) < 15:  # 2 / 15! orders are monotone by luck
         return False
     order = np.argsort(values, kind="stable")
     steps, target_steps = np.diff(values[order]) > 0, np.diff(targets[order].astype(np.float32))
     return any(np.array_equal(steps, sign * target_steps > 0) and not target_steps[~steps].any() for sign in (1, -1))
 
 
-def _settled_by_values(values: np.ndarray, labels: np.ndarray, classes: int) -> int:
-    """The number of distinct values when each occurs with one class only, else 0."""
-    for rows in (slice(_GLANCE), slice(None)):  # nearly every honest feature fails within the first glance
-        distinct, codes = np.unique(values[rows], return_inverse=True)
-        counts = np.bincount(codes * classes + labels[rows], minlength=len(distinct) * classes)
-        if ((counts.reshape(-1, classes) > 0).sum(axis=1) > 1).any():
-            return 0
-    return len(distinct)
+def _always(settles: Callable[[np.ndarray, np.ndarray], bool], values: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether it holds on all rows; nearly every honest feature fails on the first few already."""
+    return settles(values[:_GLANCE], labels[:_GLANCE]) and settles(values, labels)
+
+
+def _settled_by_values(values: np.ndarray, labels: np.ndarray) -> bool:
+    """Each distinct value occurs with one class only."""
+    _, codes = np.unique(values, return_inverse=True)
+    _, pairs = np.unique(codes * (labels.max() + 1) + labels, return_index=True)
+    return len(pairs) == codes.max() + 1
 
 
 def _one_threshold(values: np.ndarray, labels: np.ndarray) -> bool:
+    """All of one class lie below all of the other, with missing values at either end."""
     for missing in (-np.inf, np.inf):
         filled = np.where(np.isnan(values), np.float32(missing), values)
         negative, positive = filled[labels == 0], filled[labels == 1]
+        if not len(negative) or not len(positive):
+            return True
         if negative.max() < positive.min() or positive.max() < negative.min():
             return True
     return False

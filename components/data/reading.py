@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from components.data.check import checked, column_findings, refuse
 from components.data.schema import Schema
 from components.data.table import Table
-from components.data.types import is_text
 from components.errors import InvalidInput
 
 READABLE = (".csv", ".parquet")
@@ -120,8 +119,9 @@ def _csv(path: Path, wanted: list[str], texts: Iterable[str]) -> pa.Table:
 
 def _without_point_zero(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """'3.0' as '3' where every value is a whole number: programs that write gaps as NaN write their neighbours so."""
-    if not is_text(column) or not pc.all(pc.match_substring_regex(column, r"^-?\d+(\.0+)?$")).as_py():
-        return column
+    for part in (column.slice(0, 1000), column):
+        if not pc.all(pc.match_substring_regex(part, r"^-?\d+(\.0+)?$")).as_py():
+            return column
     return pc.replace_substring_regex(column, r"\.0+$", "")
 
 

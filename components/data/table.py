@@ -171,7 +171,7 @@ def _value_bytes(column: pa.ChunkedArray) -> bytes:
     if pa.types.is_integer(values.type):
         return known + values.to_numpy().tobytes()
     if pa.types.is_floating(values.type):
-        return known + (values.to_numpy() + 0.0).tobytes()  # -0.0 and 0.0 are one value, and Parquet may swap them
+        return known + (values.to_numpy() + 0.0).tobytes()  # -0.0 and 0.0 are one value
     text = pa.concat_arrays(pc.cast(values, pa.large_string()).chunks or [pa.array([], pa.large_string())])
     if not len(text):
         return known

@@ -140,4 +140,4 @@ def _create(path: Path, content: bytes, *, mode: int) -> None:
 def _refuse_readable_by_others(private: Path) -> None:
     mode = private.stat().st_mode & 0o777
     if mode & 0o077:
-        raise InvalidInput(f"private key {private} has mode {mode:04o}, so others can sign with it; run chmod 600 on it")
+        raise InvalidInput(f"private key {private} has mode {mode:04o}: others can sign with it; run chmod 600 on it")

@@ -53,7 +53,7 @@ def write_holding(root: Path, owner: str, part: Table) -> HoldingRecord:
 
 
 def read_holding(record: HoldingRecord, schema: Schema) -> Table:
-    """The part a record refers to, after seeing that it is the one that was written.
+    """The part a record refers to, after seeing that it is the one that was written, under the same frozen schema.
 
     Raises
     ------
@@ -69,7 +69,8 @@ def read_holding(record: HoldingRecord, schema: Schema) -> Table:
         raise InvalidInput(f"{record.path} is a partial or damaged Parquet file; {remedy}") from None
     table = Table(schema, columns.replace_schema_metadata())
     if table.digest != record.digest:
-        raise InvalidInput(f"{record.path} does not hold the rows that were recorded (digest differs); {remedy}")
+        raise InvalidInput(
+            f"{record.path} does not hold the rows recorded under schema {schema.name} (digest differs); {remedy}")
     return table
 
 

@@ -43,8 +43,9 @@ def reliability(events: np.ndarray, scores: np.ndarray, *, bins: int = BINS) -> 
     if not len(scores):
         return None
     wanted = int(np.clip(len(scores) // ROWS_PER_BIN, 1, bins))
-    inner = np.unique(np.quantile(scores, np.arange(1, wanted) / wanted))
-    place = np.unique(np.searchsorted(inner, scores, side="right"), return_inverse=True)[1]
+    _, value, times = np.unique(scores, return_inverse=True, return_counts=True)
+    middle_rank = (np.cumsum(times) - times / 2) / len(scores)
+    place = np.unique((middle_rank * wanted).astype(int)[value], return_inverse=True)[1]
     rows = np.bincount(place)
     hits = np.bincount(place, weights=events)
     lower, upper = wilson_bounds(hits, rows, Z95)
@@ -63,7 +64,7 @@ def draw_calibration(axes: Axes, candidate: Predictions, champion: Predictions |
 
 def plot_scores(candidate: Predictions, champion: Predictions | None = None) -> Figure:
     """ROC and calibration of a binary model side by side, the champion in grey."""
-    figure = style.canvas(height=3.55)
+    figure = style.canvas(height=3.4)
     left, right = figure.subplots(1, 2)
     draw_roc(left, candidate, champion)
     draw_calibration(right, candidate, champion)
@@ -100,7 +101,9 @@ def plot_group_calibration(candidate: Predictions) -> Figure:
             axes.plot([], [], color=style.PAPER, label=f"{left} smaller levels not drawn")
     for axes in panels:
         _finish(axes, candidate, reach)
-    return style.describe(figure, f"Reliability diagrams of the candidate per level of {', '.join(names) or 'no group'}.")
+    return style.describe(
+        figure, f"Reliability diagrams of the candidate per level of {', '.join(names) or 'no group'}."
+    )
 
 
 def _judged(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
@@ -112,8 +115,16 @@ def _judged(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
 def _dots(axes: Axes, bins: Reliability, name: str, *, colour: str, alpha: float = 1) -> float:
     """Draw the bins; returns the largest rate drawn."""
     axes.vlines(bins.score, bins.lower, bins.upper, color=colour, alpha=0.45 * alpha, linewidth=1.1)
-    axes.plot(bins.score, bins.observed, color=colour, alpha=alpha, linewidth=1.1, marker="o", markersize=4,
-              label=style.legible(name))
+    axes.plot(
+        bins.score,
+        bins.observed,
+        color=colour,
+        alpha=alpha,
+        linewidth=1.1,
+        marker="o",
+        markersize=4,
+        label=style.legible(name),
+    )
     return float(max(bins.upper.max(), bins.score.max()))
 
 
@@ -124,7 +135,9 @@ def _finish(axes: Axes, predictions: Predictions, reach: float) -> None:
     style.as_percent(axes)
     several = predictions.rule.kind == "multiclass"
     place = axes.get_subplotspec()
-    across, upwards = ("mean probability of the top class", "share right") if several else ("mean score", "observed rate")
+    across, upwards = (
+        ("mean probability of the top class", "share right") if several else ("mean score", "observed rate")
+    )
     alone = axes.get_shared_x_axes().get_siblings(axes) == [axes]
     style.axis_names(axes, x=across if place.is_last_row() else "", y=upwards if alone or place.is_first_col() else "")
     axes.set(xlim=(-0.01 * top, 1.01 * top), ylim=(-0.01 * top, 1.01 * top), aspect="equal")

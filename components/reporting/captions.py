@@ -28,8 +28,8 @@ CAPTIONS = {
     ),
     "candidates": Caption(
         "Candidates",
-        "Lower is more often right, further left breaks less of what worked; measured on selection rows, which the gate "
-        "does not see.",
+        "Lower is more often right, further left breaks less of what worked; measured on selection rows, which the "
+        "gate does not see.",
         "update",
     ),
     "group_error": Caption(
@@ -40,19 +40,20 @@ CAPTIONS = {
     ),
     "group_roc": Caption(
         "Ranking within groups",
-        "Each curve ranks the rows of one level among themselves; the nearer the upper left, the better, 0.5 is a coin.",
+        "Each curve ranks the rows of one level among themselves; the nearer the upper left the better; "
+        "AUC 0.5 is a coin.",
         "groups",
     ),
     "group_calibration": Caption(
         "Calibration within groups",
-        "A line above the diagonal means the model promises that group too little, below it too much; upright lines are "
-        "95 % intervals.",
+        "A line above the diagonal means the model promises that group too little, below it too much; upright lines "
+        "are 95 % intervals.",
         "groups",
     ),
     "group_residuals": Caption(
         "Residuals by group",
-        "Dot: median of predicted − actual; thick line: middle half; thin line: middle 90 %. A group off zero is served "
-        "with a bias.",
+        "Dot: median of predicted − actual; thick line: middle half; thin line: middle 90 %. A group off zero is "
+        "served with a bias.",
         "groups",
     ),
     "scores": Caption(

@@ -109,8 +109,29 @@ def _draw(axes: Axes, rows: Sequence[tuple[int, Check]], outcome: Outcome) -> No
 
 
 def _key(figure: Figure, drawn: Sequence[Check]) -> None:
-    axes, present = figure.axes[0], [outcome for outcome in SEVERITY if any(check.outcome is outcome for check in drawn)]
-    strokes = [axes.plot([], [], style.OUTCOME_MARKER[outcome], color=style.OUTCOME_COLOUR[outcome], markersize=6,
-                         label=outcome.lower())[0] for outcome in present]
-    figure.legend(handles=strokes, loc="outside upper right", ncols=len(present), frameon=False, fontsize=9,
-                  handletextpad=0.1, columnspacing=1.4, borderaxespad=0.2, labelcolor=style.INK)
+    axes, present = (
+        figure.axes[0],
+        [outcome for outcome in SEVERITY if any(check.outcome is outcome for check in drawn)],
+    )
+    strokes = [
+        axes.plot(
+            [],
+            [],
+            style.OUTCOME_MARKER[outcome],
+            color=style.OUTCOME_COLOUR[outcome],
+            markersize=6,
+            label=outcome.lower(),
+        )[0]
+        for outcome in present
+    ]
+    figure.legend(
+        handles=strokes,
+        loc="outside upper right",
+        ncols=len(present),
+        frameon=False,
+        fontsize=9,
+        handletextpad=0.1,
+        columnspacing=1.4,
+        borderaxespad=0.2,
+        labelcolor=style.INK,
+    )

@@ -24,15 +24,38 @@ def plot_confusion(candidate: Predictions) -> Figure:
     size = len(names)
     figure = style.canvas(height=1.9 + 0.33 * size)
     axes = style.tidy(figure.add_subplot(), grid="none")
-    axes.pcolormesh(np.arange(size + 1) - 0.5, np.arange(size + 1) - 0.5, shares, cmap=_BLUES, vmin=0, vmax=1,
-                    edgecolors=style.PAPER, linewidth=1.5)
+    axes.pcolormesh(
+        np.arange(size + 1) - 0.5,
+        np.arange(size + 1) - 0.5,
+        shares,
+        cmap=_BLUES,
+        vmin=0,
+        vmax=1,
+        edgecolors=style.PAPER,
+        linewidth=1.5,
+    )
     for truth, said in np.argwhere(counts > 0):
-        style.write(axes, said, truth, f"{100 * shares[truth, said]:.0f}", ha="center", va="center", fontsize=8.5,
-                    color=style.PAPER if shares[truth, said] > 0.55 else style.INK)
+        style.write(
+            axes,
+            said,
+            truth,
+            f"{100 * shares[truth, said]:.0f}",
+            ha="center",
+            va="center",
+            fontsize=8.5,
+            color=style.PAPER if shares[truth, said] > 0.55 else style.INK,
+        )
     style.name_rows(axes, names)
     axes.set_ylim(size - 0.5, -0.5)
-    axes.set_xticks(range(size), [style.shorten(style.legible(name), 18) for name in names], rotation=40, ha="right",
-                    rotation_mode="anchor", color=style.INK, parse_math=False)
+    axes.set_xticks(
+        range(size),
+        [style.shorten(style.legible(name), 18) for name in names],
+        rotation=40,
+        ha="right",
+        rotation_mode="anchor",
+        color=style.INK,
+        parse_math=False,
+    )
     style.row_notes(axes, [f"n {count(int(rows))}" for rows in totals])
     style.axis_names(axes, x="said", y="true")
     if size < len(candidate.rule.classes):

@@ -16,8 +16,9 @@ from components.reporting import style
 from components.reporting.numbers import count, limit, percent
 
 
-def plot_flips(flips: FlipCounts, *, budget: float | None = None, noise_floor: float | None = None,
-               upper: float | None = None) -> Figure:
+def plot_flips(
+    flips: FlipCounts, *, budget: float | None = None, noise_floor: float | None = None, upper: float | None = None
+) -> Figure:
     """Old right/wrong by new right/wrong, and the NFR on a scale with what it is held against.
 
     `upper` is the upper confidence bound the gate decides by, where there is one.
@@ -26,18 +27,32 @@ def plot_flips(flips: FlipCounts, *, budget: float | None = None, noise_floor: f
     table, scale = figure.subplots(1, 2, width_ratios=[1.45, 1])
     _table(table, flips)
     _scale(scale, flips, budget, noise_floor, upper)
-    return style.describe(figure, f"Of {count(flips.rows)} rows {count(flips.negative)} turned wrong (negative flip rate "
-                                  f"{percent(flips.negative_flip_rate)}) and {count(flips.positive)} turned right.")
+    return style.describe(
+        figure,
+        f"Of {count(flips.rows)} rows {count(flips.negative)} turned wrong (negative flip rate "
+        f"{percent(flips.negative_flip_rate)}) and {count(flips.positive)} turned right.",
+    )
 
 
 def _table(axes: Axes, flips: FlipCounts) -> None:
-    cells = [(0, 0, flips.both_right, "right in both", style.MUTED, 0.10),
-             (1, 0, flips.negative, "negative flips", style.BAD, 0.30),
-             (0, 1, flips.positive, "positive flips", style.GOOD, 0.22),
-             (1, 1, flips.both_wrong, "wrong in both", style.MUTED, 0.10)]
+    cells = [
+        (0, 0, flips.both_right, "right in both", style.MUTED, 0.10),
+        (1, 0, flips.negative, "negative flips", style.BAD, 0.30),
+        (0, 1, flips.positive, "positive flips", style.GOOD, 0.22),
+        (1, 1, flips.both_wrong, "wrong in both", style.MUTED, 0.10),
+    ]
     for column, row, rows, name, colour, strength in cells:
-        axes.add_patch(FancyBboxPatch((column + 0.04, row + 0.04), 0.92, 0.92, boxstyle="round,pad=0,rounding_size=0.05",
-                                      facecolor=colour, alpha=strength, linewidth=0))
+        axes.add_patch(
+            FancyBboxPatch(
+                (column + 0.04, row + 0.04),
+                0.92,
+                0.92,
+                boxstyle="round,pad=0,rounding_size=0.05",
+                facecolor=colour,
+                alpha=strength,
+                linewidth=0,
+            )
+        )
         share = percent(rows / flips.rows if flips.rows else None)
         bold = "bold" if "flips" in name else "normal"
         style.write(axes, column + 0.5, row + 0.36, count(rows), ha="center", va="center", fontsize=17, fontweight=bold)
@@ -45,8 +60,17 @@ def _table(axes: Axes, flips: FlipCounts) -> None:
         style.write(axes, column + 0.5, row + 0.82, name, ha="center", va="center", color=style.MUTED)
     for position, name in enumerate(("right", "wrong")):
         style.write(axes, position + 0.5, -0.04, f"new {name}", ha="center", va="bottom", color=style.MUTED)
-        style.write(axes, -0.03, position + 0.5, f"old {name}", ha="right", va="center", rotation=90,
-                    rotation_mode="default", color=style.MUTED)
+        style.write(
+            axes,
+            -0.03,
+            position + 0.5,
+            f"old {name}",
+            ha="right",
+            va="center",
+            rotation=90,
+            rotation_mode="default",
+            color=style.MUTED,
+        )
     style.heading(axes, f"{count(flips.rows)} rows judged by both models")
     axes.set(xlim=(-0.12, 2), ylim=(2.02, -0.2))
     axes.axis("off")

@@ -19,12 +19,18 @@ from components.reporting.roc import plot_group_roc
 from components.reporting.values import plot_group_residuals, plot_predicted_actual
 
 
-def illustrate(report: Report, *, candidate: Predictions | None = None, champion: Predictions | None = None,
-               learning: Mapping[str, Sequence[float]] | None = None, learning_metric: str = "log loss",
-               chosen_round: int | None = None) -> Report:
+def illustrate(
+    report: Report,
+    *,
+    candidate: Predictions | None = None,
+    champion: Predictions | None = None,
+    learning: Mapping[str, Sequence[float]] | None = None,
+    learning_metric: str = "log loss",
+    chosen_round: int | None = None,
+) -> Report:
     """The report with every plot its contents allow.
 
-    `candidate` and `champion` are predictions on the judged rows; `learning` is name of a set of rows → metric by round.
+    `candidate` and `champion` are predictions on the judged rows; `learning` is set of rows → metric by round.
     """
     figures = _of_report(report)
     if candidate is not None:
@@ -56,15 +62,24 @@ def _of_report(report: Report) -> dict[str, Figure]:
     if report.verdict.checks:
         figures["checks"] = plot_checks(report.verdict.checks)
     if report.flips:
-        figures["flips"] = plot_flips(report.flips, budget=report.nfr_budget, noise_floor=report.noise_floor,
-                                      upper=report.nfr_upper)
+        figures["flips"] = plot_flips(
+            report.flips, budget=report.nfr_budget, noise_floor=report.noise_floor, upper=report.nfr_upper
+        )
     if any(one.nfr == one.nfr for one in report.candidates):
-        figures["candidates"] = plot_candidates(report.candidates, chosen=report.chosen, budget=report.nfr_budget,
-                                                champion_error=report.selection_champion_error,
-                                                noise_floor=report.noise_floor)
+        figures["candidates"] = plot_candidates(
+            report.candidates,
+            chosen=report.chosen,
+            budget=report.nfr_budget,
+            champion_error=report.selection_champion_error,
+            noise_floor=report.noise_floor,
+        )
     if report.groups:
-        figures["group_error"] = plot_group_error(report.groups, report.champion_groups, metric=report.group_metric,
-                                                  overall=report.error if report.group_metric == "error" else None)
+        figures["group_error"] = plot_group_error(
+            report.groups,
+            report.champion_groups,
+            metric=report.group_metric,
+            overall=report.error if report.group_metric == "error" else None,
+        )
     if report.owners:
         horizontal = len({(owner.first_column, owner.columns) for owner in report.owners}) == 1
         figures |= {} if horizontal else {"blocks": plot_blocks(report.owners)}

@@ -17,8 +17,13 @@ from components.reporting.numbers import count, percent
 MOST_ROWS = 36
 
 
-def plot_group_error(candidate: Sequence[GroupMetric], champion: Sequence[GroupMetric] = (), *,
-                     overall: float | None = None, metric: str = "error") -> Figure:
+def plot_group_error(
+    candidate: Sequence[GroupMetric],
+    champion: Sequence[GroupMetric] = (),
+    *,
+    overall: float | None = None,
+    metric: str = "error",
+) -> Figure:
     """Dot and whisker for every group and intersection, candidate above champion, rows at the right."""
     drawn = _chosen_rows(candidate)
     before = {one.group: one for one in champion}
@@ -28,14 +33,28 @@ def plot_group_error(candidate: Sequence[GroupMetric], champion: Sequence[GroupM
     style.row_notes(axes, [f"n {count(one.n)}" for one in drawn])
     style.as_percent(axes, "x")
     kinds = [one.group.partition("=")[0] if " & " not in one.group else " & " for one in drawn]
-    axes.hlines([row - 0.5 for row in range(1, len(kinds)) if kinds[row] != kinds[row - 1]], 0, 1, color=style.MUTED,
-                linewidth=0.6, transform=axes.get_yaxis_transform())
+    axes.hlines(
+        [row - 0.5 for row in range(1, len(kinds)) if kinds[row] != kinds[row - 1]],
+        0,
+        1,
+        color=style.MUTED,
+        linewidth=0.6,
+        transform=axes.get_yaxis_transform(),
+    )
     reach = _reach([*drawn, *(before[one.group] for one in drawn if one.group in before)], overall)
     axes.set_xlim(0, reach)
     if overall is not None:
         axes.axvline(overall, color=style.CANDIDATE, linewidth=1, linestyle=(0, (4, 2)), alpha=0.8)
-        axes.annotate(f"all rows {percent(overall)}", (overall, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
-                      textcoords="offset points", ha="center", fontsize=8.5, color=style.CANDIDATE)
+        axes.annotate(
+            f"all rows {percent(overall)}",
+            (overall, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8.5,
+            color=style.CANDIDATE,
+        )
     for height, one in enumerate(drawn):
         if not one.n:
             style.write(axes, 0.01 * reach, height, "no rows", va="center", color=style.MUTED, fontsize=8.5)
@@ -57,8 +76,10 @@ def plot_group_error(candidate: Sequence[GroupMetric], champion: Sequence[GroupM
 def _chosen_rows(metrics: Sequence[GroupMetric]) -> list[GroupMetric]:
     """Single groups as given, then intersections by lower bound: the most certainly bad ones first, no rows last."""
     single = [one for one in metrics if " & " not in one.group]
-    crossed = sorted((one for one in metrics if " & " in one.group),
-                     key=lambda one: -one.lower if one.n and isfinite(one.lower) else 2.0)
+    crossed = sorted(
+        (one for one in metrics if " & " in one.group),
+        key=lambda one: -one.lower if one.n and isfinite(one.lower) else 2.0,
+    )
     return (single + crossed)[:MOST_ROWS]
 
 
@@ -72,8 +93,10 @@ def _reach(metrics: Sequence[GroupMetric], overall: float | None) -> float:
 def _whiskers(axes: Axes, rows: Sequence[tuple[float, GroupMetric]], colour: str) -> None:
     """Dots and intervals at their heights, small groups faint; what leaves the axis ends in an arrow."""
     reach = axes.get_xlim()[1]
-    for alpha, some in ((0.4, [row for row in rows if 0 < row[1].n < style.SMALL_GROUP]),
-                        (1.0, [row for row in rows if row[1].n >= style.SMALL_GROUP])):
+    for alpha, some in (
+        (0.4, [row for row in rows if 0 < row[1].n < style.SMALL_GROUP]),
+        (1.0, [row for row in rows if row[1].n >= style.SMALL_GROUP]),
+    ):
         if not some:
             continue
         heights = np.array([height for height, _ in some])

@@ -9,8 +9,9 @@ from components.reporting import style
 from components.reporting.numbers import quantity
 
 
-def plot_learning(curves: Mapping[str, Sequence[float]], *, metric: str = "log loss",
-                  chosen_round: int | None = None) -> Figure:
+def plot_learning(
+    curves: Mapping[str, Sequence[float]], *, metric: str = "log loss", chosen_round: int | None = None
+) -> Figure:
     """One line a set of rows (name → value by round, the first round first), named at its end."""
     figure = style.canvas(height=3.4)
     axes = style.tidy(figure.add_subplot())
@@ -22,19 +23,40 @@ def plot_learning(curves: Mapping[str, Sequence[float]], *, metric: str = "log l
         return style.describe(figure, "No learning curve was recorded.")
     colours = dict(zip(drawn, [style.CHAMPION, style.CANDIDATE, *style.LEVELS[1:]], strict=False))
     for name, values in drawn.items():
-        axes.plot(np.arange(1, len(values) + 1), values, color=colours[name], linewidth=1.8,
-                  marker="o" if len(values) < 12 else "", markersize=4)
+        axes.plot(
+            np.arange(1, len(values) + 1),
+            values,
+            color=colours[name],
+            linewidth=1.8,
+            marker="o" if len(values) < 12 else "",
+            markersize=4,
+        )
     low, high = axes.get_ylim()
     ends = [(values[np.isfinite(values)][-1] - low) / (high - low) for values in drawn.values()]
     for (name, values), height in zip(drawn.items(), style.spread(ends, 0.07), strict=True):
         last = np.flatnonzero(np.isfinite(values))[-1]
-        axes.annotate(f"{style.shorten(style.legible(name), 20)} {quantity(values[last])}", (1.01, height), fontsize=9,
-                      xycoords="axes fraction", va="center", parse_math=False, color=style.INK)
+        axes.annotate(
+            f"{style.shorten(style.legible(name), 20)} {quantity(values[last])}",
+            (1.01, height),
+            fontsize=9,
+            xycoords="axes fraction",
+            va="center",
+            parse_math=False,
+            color=style.INK,
+        )
         axes.plot(last + 1, values[last], "o", color=colours[name], markersize=4.5)
     if chosen_round is not None:
         axes.axvline(chosen_round, color=style.MUTED, linewidth=1, linestyle=(0, (4, 2)))
-        axes.annotate(f"kept: round {chosen_round}", (chosen_round, 1), xycoords=("data", "axes fraction"), fontsize=8.5,
-                      xytext=(0, 3), textcoords="offset points", ha="center", color=style.MUTED)
+        axes.annotate(
+            f"kept: round {chosen_round}",
+            (chosen_round, 1),
+            xycoords=("data", "axes fraction"),
+            fontsize=8.5,
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            color=style.MUTED,
+        )
     axes.xaxis.get_major_locator().set_params(integer=True)
     said = "; ".join(f"{name} ends at {quantity(values[-1])}" for name, values in drawn.items())
     return style.describe(figure, f"{metric} by round: {said}.")

@@ -24,8 +24,15 @@ def render_verdict_markdown(report: Report) -> str:
         header = ["Check", "Of", "Outcome", "Value", "Interval", "Budget", "Rows"]
         rows = []
         for check in checks[:ROWS_SHOWN]:
-            rows.append([check.name.replace("_", " "), check.subject, str(check.outcome), *check_figures(check),
-                         numbers.count(check.rows)])
+            rows.append(
+                [
+                    check.name.replace("_", " "),
+                    check.subject,
+                    str(check.outcome),
+                    *check_figures(check),
+                    numbers.count(check.rows),
+                ]
+            )
         parts.append(_table(header, rows))
     if left := len(checks) - ROWS_SHOWN:
         parts += [f"{left} more checks, none of a worse outcome, in the report."] if left > 0 else []
@@ -47,5 +54,7 @@ def _link(name: str, address: str) -> str:
 
 def _text(text: str) -> str:
     """One line in which nothing is Markdown or HTML."""
-    return "".join(f"\\{letter}" if letter in r"\`*_[]|#~$" else {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(letter, letter)
-                   for letter in " ".join(str(text).split()))
+    return "".join(
+        f"\\{letter}" if letter in r"\`*_[]|#~$" else {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(letter, letter)
+        for letter in " ".join(str(text).split())
+    )

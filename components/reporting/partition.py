@@ -85,14 +85,33 @@ def plot_blocks(owners: Sequence[OwnerSummary]) -> Figure:
     axes = style.tidy(figure.add_subplot(), grid="none")
     for position, owner in enumerate(owners):
         colour = style.LEVELS[position % len(style.LEVELS)]
-        axes.add_patch(Rectangle((owner.first_column, owner.first_row), owner.columns, owner.rows, facecolor=colour,
-                                 alpha=0.22, edgecolor=colour, linewidth=1.5))
+        axes.add_patch(
+            Rectangle(
+                (owner.first_column, owner.first_row),
+                owner.columns,
+                owner.rows,
+                facecolor=colour,
+                alpha=0.22,
+                edgecolor=colour,
+                linewidth=1.5,
+            )
+        )
         parts = [owner.owner, f"{count(owner.rows)} rows", f"{owner.columns} columns"] + ["label"] * owner.holds_label
         text = "\n".join(style.shorten(style.legible(part), 20) for part in parts)
-        axes.text(owner.first_column + owner.columns / 2, owner.first_row + owner.rows / 2, text, ha="center", va="center",
-                  fontsize=9, color=style.INK, parse_math=False)
-    axes.set(xlim=(0, max((owner.first_column + owner.columns for owner in owners), default=1) or 1),
-             ylim=(max((owner.first_row + owner.rows for owner in owners), default=1) or 1, 0))
+        axes.text(
+            owner.first_column + owner.columns / 2,
+            owner.first_row + owner.rows / 2,
+            text,
+            ha="center",
+            va="center",
+            fontsize=9,
+            color=style.INK,
+            parse_math=False,
+        )
+    axes.set(
+        xlim=(0, max((owner.first_column + owner.columns for owner in owners), default=1) or 1),
+        ylim=(max((owner.first_row + owner.rows for owner in owners), default=1) or 1, 0),
+    )
     axes.yaxis.set_major_formatter(lambda rows, _: count(int(rows)))
     axes.xaxis.get_major_locator().set_params(integer=True)
     style.axis_names(axes, x="columns", y="rows")
@@ -124,8 +143,14 @@ def _labels(axes: Axes, owners: list[OwnerSummary]) -> None:
         value, lower, upper = owner.label
         axes.hlines(height, lower, upper, color=style.CANDIDATE, linewidth=1.4)
         axes.plot(value, height, "o", color=style.CANDIDATE, markersize=6)
-        axes.annotate(percent(value) if rate else quantity(value), (1.01, height), xycoords=("axes fraction", "data"),
-                      va="center", fontsize=8.5, color=style.INK)
+        axes.annotate(
+            percent(value) if rate else quantity(value),
+            (1.01, height),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=8.5,
+            color=style.INK,
+        )
     if rate:
         style.as_percent(axes, "x")
     axes.locator_params(axis="x", nbins=5)
@@ -159,16 +184,32 @@ def _shares(axes: Axes, owners: list[OwnerSummary], levels: list[tuple[str, str,
             if held := sum(owner.groups.get(group, {}).values()):
                 shares[height, across] = owner.groups[group].get(level, 0) / held
     edges = np.arange(shares.shape[1] + 1) - 0.5, np.arange(shares.shape[0] + 1) - 0.5
-    axes.pcolormesh(*edges, np.nan_to_num(shares - shares[-1]), cmap=_DEVIATION, vmin=-0.3, vmax=0.3,
-                    edgecolors=style.PAPER, linewidth=1.2)
+    axes.pcolormesh(
+        *edges,
+        np.nan_to_num(shares - shares[-1]),
+        cmap=_DEVIATION,
+        vmin=-0.3,
+        vmax=0.3,
+        edgecolors=style.PAPER,
+        linewidth=1.2,
+    )
     for height, across in np.argwhere(~np.isnan(shares)):
-        style.write(axes, across, height, f"{100 * shares[height, across]:.0f}", ha="center", va="center", fontsize=8.5,
-                    fontweight="bold" if height == len(owners) else "normal")
+        style.write(
+            axes,
+            across,
+            height,
+            f"{100 * shares[height, across]:.0f}",
+            ha="center",
+            va="center",
+            fontsize=8.5,
+            fontweight="bold" if height == len(owners) else "normal",
+        )
     style.name_rows(axes, [*(owner.owner for owner in owners), "all owners"])
     axes.set_ylim(len(owners) + 0.5, -0.5)
     names = [style.shorten(style.legible(f"{group}={level}"), 22) for group, level, _ in levels]
-    axes.set_xticks(range(len(levels)), names, rotation=40, ha="right", rotation_mode="anchor", color=style.INK,
-                    parse_math=False)
+    axes.set_xticks(
+        range(len(levels)), names, rotation=40, ha="right", rotation_mode="anchor", color=style.INK, parse_math=False
+    )
     starts = [across for across in range(1, len(levels)) if levels[across][0] != levels[across - 1][0]]
     axes.vlines(np.array(starts) - 0.5, -0.5, len(owners) + 0.5, color=style.MUTED, linewidth=0.8)
     for side in axes.spines.values():

@@ -81,18 +81,22 @@ class Tile:
 def render_report(report: Report) -> str:
     """The report as one HTML page: images inside, no script, no request, every text of the run escaped."""
     checks = worst_first(report.verdict.checks)
-    return _template().render(
-        report=report,
-        meaning=MEANING[report.verdict.decision],
-        tally=tally(report.verdict),
-        reasons=report.verdict.reasons,
-        reasons_shown=REASONS_SHOWN,
-        tiles=key_figures(report),
-        open_checks=[check for check in checks if check.outcome is not Outcome.PASS],
-        passed_checks=[check for check in checks if check.outcome is Outcome.PASS],
-        champion_groups={metric.group: metric for metric in report.champion_groups},
-        plots=_plots(report.figures),
-    ).lstrip()
+    return (
+        _template()
+        .render(
+            report=report,
+            meaning=MEANING[report.verdict.decision],
+            tally=tally(report.verdict),
+            reasons=report.verdict.reasons,
+            reasons_shown=REASONS_SHOWN,
+            tiles=key_figures(report),
+            open_checks=[check for check in checks if check.outcome is not Outcome.PASS],
+            passed_checks=[check for check in checks if check.outcome is Outcome.PASS],
+            champion_groups={metric.group: metric for metric in report.champion_groups},
+            plots=_plots(report.figures),
+        )
+        .lstrip()
+    )
 
 
 def key_figures(report: Report) -> list[Tile]:
@@ -103,13 +107,19 @@ def key_figures(report: Report) -> list[Tile]:
         budget = f"budget {numbers.limit(report.nfr_budget)}" if report.nfr_budget is not None else "no budget set"
         tiles += [
             Tile("Negative flips", percent(flips.negative_flip_rate), budget),
-            Tile("Positive flips", percent(flips.positive_flip_rate), f"{numbers.count(flips.positive)} rows put right"),
+            Tile(
+                "Positive flips", percent(flips.positive_flip_rate), f"{numbers.count(flips.positive)} rows put right"
+            ),
             Tile("Churn", percent(report.verdict.context.get("churn")), "decisions that changed"),
-            Tile("Relative NFR", f"{flips.relative_nfr:.2f}" if flips.relative_nfr == flips.relative_nfr else numbers.ABSENT, "1: like independent models"),
+            Tile(
+                "Relative NFR",
+                f"{flips.relative_nfr:.2f}" if flips.relative_nfr == flips.relative_nfr else numbers.ABSENT,
+                "1: like independent models",
+            ),
         ]
-    tiles.append(Tile("Noise floor", percent(report.noise_floor), "NFR of a change of seed alone"))
+    tiles.append(Tile("Noise floor", percent(report.noise_floor), "NFR from the seed alone"))
     tiles.append(Tile("Rows judged", numbers.count(report.rows), "never trained on"))
-    tiles.append(Tile("Owners", numbers.count(len(report.owners)), f"mode {report.mode.replace('_', ' ')}"))
+    tiles.append(Tile("Owners", numbers.count(len(report.owners) or None), f"mode {report.mode.replace('_', ' ')}"))
     return tiles
 
 
@@ -123,8 +133,16 @@ def tally(verdict: Verdict) -> str:
 def check_figures(check: Check) -> tuple[str, str, str]:
     """A check's value, interval and budget as they are written everywhere."""
     rate = numbers.is_rate(check.value, check.lower, check.upper, check.budget)
-    return (numbers.measured(check.value, rate=rate), numbers.interval(check.lower, check.upper, rate=rate),
-            numbers.measured(check.budget, rate=rate))
+    return (
+        numbers.measured(check.value, rate=rate),
+        numbers.interval(check.lower, check.upper, rate=rate),
+        numbers.limit(check.budget) if rate else numbers.quantity(check.budget),
+    )
+
+
+def _reason(check: Check) -> str:
+    """The reason without the subject it opens with, which stands right above it."""
+    return check.reason.removeprefix(f"{check.subject}: ")
 
 
 def safe_link(address: str) -> bool:
@@ -137,9 +155,14 @@ def _plots(figures: Mapping[str, Figure]) -> dict[str, list[dict[str, object]]]:
     sections: dict[str, list[dict[str, object]]] = {section: [] for section in (*get_args(Section), "further")}
     for name, figure in figures.items():
         caption = CAPTIONS.get(name)
-        shown = {"title": caption.title if caption else name, "caption": caption.text if caption else "",
-                 "alt": figure.get_label() or name, "width": round(100 * figure.get_figwidth()),
-                 "height": round(100 * figure.get_figheight()), "data": b64encode(png(figure)).decode()}
+        shown = {
+            "title": caption.title if caption else name,
+            "caption": caption.text if caption else "",
+            "alt": figure.get_label() or name,
+            "width": round(100 * figure.get_figwidth()),
+            "height": round(100 * figure.get_figheight()),
+            "data": b64encode(png(figure)).decode(),
+        }
         sections[caption.section if caption else "further"].append(shown)
     return sections
 
@@ -164,10 +187,20 @@ def _plain(value: object) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": numbers.percent, "count": numbers.count, "plain": _plain,
-                            "check_figures": check_figures}
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": numbers.percent,
+        "count": numbers.count,
+        "plain": _plain,
+        "check_figures": check_figures,
+        "reason": _reason,
+    }
     environment.tests["link"] = safe_link
     environment.globals["interval"] = numbers.interval
     return environment.get_template("report.html.j2")

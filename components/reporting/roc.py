@@ -82,8 +82,13 @@ def _levels(axes: Axes, candidate: Predictions, column: GroupColumn) -> None:
             why = f"one class only, n {count(n)}" if n else "no rows"
             axes.plot([], [], color=colour, alpha=0.35, label=f"{name}, {why}")
         else:
-            _line(axes, curve, f"{name}, AUC {curve.area:.2f}, n {count(n)}", colour=colour,
-                  alpha=0.35 if n < style.SMALL_GROUP else 1)
+            _line(
+                axes,
+                curve,
+                f"{name}, AUC {curve.area:.2f}, n {count(n)}",
+                colour=colour,
+                alpha=0.35 if n < style.SMALL_GROUP else 1,
+            )
     if left := len(column.levels) - len(codes):
         axes.plot([], [], color=style.PAPER, label=f"{left} smaller levels not drawn")
 
@@ -93,14 +98,23 @@ def _diagonal(axes: Axes) -> None:
 
 
 def _line(axes: Axes, curve: Roc, name: str, *, colour: str, alpha: float = 1) -> None:
-    axes.plot(curve.false_positive_rate, curve.true_positive_rate, color=colour, alpha=alpha, linewidth=1.7,
-              label=style.legible(name))
+    axes.plot(
+        curve.false_positive_rate,
+        curve.true_positive_rate,
+        color=colour,
+        alpha=alpha,
+        linewidth=1.7,
+        label=style.legible(name),
+    )
 
 
 def _finish(axes: Axes) -> None:
     style.key(axes, corner="lower right")
     style.as_percent(axes)
     place = axes.get_subplotspec()
-    style.axis_names(axes, x="false positive rate" if place.is_last_row() else "",
-                     y="true positive rate" if place.is_first_col() else "")
+    style.axis_names(
+        axes,
+        x="false positive rate" if place.is_last_row() else "",
+        y="true positive rate" if place.is_first_col() else "",
+    )
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")

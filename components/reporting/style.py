@@ -1,4 +1,4 @@
-"""One look for every plot: paper-white, thin axes, a light grid, and colours that survive colour blindness and grey print.
+"""One look for every plot: paper-white, thin axes, a light grid, and colours that survive colour blindness.
 
 Figures are built with matplotlib's object-oriented API alone. pyplot keeps global state, which is neither safe in the
 threads a flow runs tasks in nor quick to import. Colours are from Okabe and Ito ("Color universal design", 2008), and
@@ -92,8 +92,18 @@ def footnote(figure: Figure, text: str) -> None:
 def key(axes: Axes, *, corner: Literal["lower right", "upper left"], **options) -> None:
     """Name the labelled lines in the corner that the curves leave empty."""
     right = corner == "lower right"
-    box = axes.legend(loc=corner, frameon=False, fontsize=8.5, handlelength=1.2, handletextpad=0.6, labelspacing=0.35,
-                      borderaxespad=0.3, labelcolor=INK, markerfirst=not right, **options)
+    box = axes.legend(
+        loc=corner,
+        frameon=False,
+        fontsize=8.5,
+        handlelength=1.2,
+        handletextpad=0.6,
+        labelspacing=0.35,
+        borderaxespad=0.3,
+        labelcolor=INK,
+        markerfirst=not right,
+        **options,
+    )
     for text in box.get_texts():
         text.set_parse_math(False)
 
@@ -110,7 +120,7 @@ def group_panels(names: Sequence[str]) -> tuple[Figure, list[Axes]]:
     rows = -(-len(names) // columns) or 1
     figure = canvas(height=3.3 * rows if columns == 2 else 4.8)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for spare in panels[len(names):]:
+    for spare in panels[len(names) :]:
         spare.set_visible(False)
         panels[len(names) - columns].tick_params(labelbottom=True)
     for axes, name in zip(panels, names, strict=False):
@@ -127,8 +137,16 @@ def as_percent(axes: Axes, which: Literal["x", "y", "both"] = "both") -> None:
 def row_notes(axes: Axes, notes: Sequence[str]) -> None:
     """A muted note, such as 'n 812', at the right of every row."""
     for height, note in enumerate(notes):
-        axes.annotate(note, (1, height), xycoords=("axes fraction", "data"), xytext=(9, 0), textcoords="offset points",
-                      va="center", fontsize=8.5, color=MUTED)
+        axes.annotate(
+            note,
+            (1, height),
+            xycoords=("axes fraction", "data"),
+            xytext=(9, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8.5,
+            color=MUTED,
+        )
 
 
 def shorten(text: str, width: int = 34) -> str:
@@ -139,7 +157,7 @@ def shorten(text: str, width: int = 34) -> str:
 
 
 def legible(text: str) -> str:
-    """One line of characters the plots' font has; others become a box (the tables beside a plot show them as they are)."""
+    """One line of what the plots' font can draw; other letters become a box (tables show every name as it is)."""
     return "".join(letter if ord(letter) in _glyphs() else "□" for letter in " ".join(str(text).split()))
 
 
@@ -149,10 +167,10 @@ def _glyphs() -> frozenset[int]:
 
 
 def spread(wanted: Sequence[float], gap: float) -> np.ndarray:
-    """Positions as near to `wanted` as a distance of `gap` between neighbours allows, in the same order.
+    """Positions in [0, 1] as near to `wanted` as a distance of `gap` between neighbours allows, in the same order.
 
     Least squares under the gaps is isotonic regression of `wanted` less its rank times the gap, solved by pooling
-    adjacent violators.
+    adjacent violators; within bounds it is that solution, clipped. Above 1 where there are more than 1 / gap.
     """
     order = np.argsort(wanted, kind="stable")
     ranks = gap * np.arange(len(order))
@@ -161,9 +179,13 @@ def spread(wanted: Sequence[float], gap: float) -> np.ndarray:
         blocks.append([value, 1])
         while len(blocks) > 1 and blocks[-2][0] >= blocks[-1][0]:
             mean, count = blocks.pop()
-            blocks[-1] = [(blocks[-1][0] * blocks[-1][1] + mean * count) / (blocks[-1][1] + count), blocks[-1][1] + count]
+            blocks[-1] = [
+                (blocks[-1][0] * blocks[-1][1] + mean * count) / (blocks[-1][1] + count),
+                blocks[-1][1] + count,
+            ]
     placed = np.empty(len(order))
-    placed[order] = np.concatenate([np.full(count, mean) for mean, count in blocks] or [[]]) + ranks
+    level = np.concatenate([np.full(count, mean) for mean, count in blocks] or [[]])
+    placed[order] = np.clip(level, 0, max(0, 1 - gap * (len(order) - 1))) + ranks
     return placed
 
 
@@ -181,8 +203,10 @@ def png(figure: Figure) -> bytes:
     figure.set_dpi(DPI)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
+    figure.set_layout_engine("none")  # Settled: writing the figure again need not measure every label again.
     description, file = PngInfo(), BytesIO()
     description.add_text("Description", figure.get_label())
     Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(
-        file, "PNG", pnginfo=description, compress_level=COMPRESSION)
+        file, "PNG", pnginfo=description, compress_level=COMPRESSION
+    )
     return file.getvalue()

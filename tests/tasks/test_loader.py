@@ -6,7 +6,6 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import pytest
 import yaml
-from tests.tasks.conftest import NAME, SCHEMA, rows, table_of, train
 
 from components.errors import InvalidInput
 from components.ledger import signing_key
@@ -14,6 +13,7 @@ from components.ledger.entry import seal, statement_of
 from tasks.loader import RefusedModel, champion_of, load
 from tasks.promotion_ledger import HEAD_TAG, SEQUENCE_TAG, ledger_of
 from tasks.registry import log_booster, register
+from tests.tasks.conftest import NAME, SCHEMA, rows, table_of, train
 
 CHAMPION = f"models:/{NAME}@champion"
 
@@ -112,7 +112,7 @@ def test_an_alias_without_any_ledger_is_refused(place):
 def test_a_swapped_artifact_is_refused(place):
     folder = promoted_own_version(place)
     assert load(CHAMPION, place.settings)
-    train(22).save_model(folder / "model.ubj")
+    train(22).save_model(folder / "model.json")
     assert_refused(place, "model", "entry 2")
     place.client.set_model_version_tag(NAME, "5", "troth.model_digest", "0" * 64)
     assert_refused(place, "entry 2")
@@ -130,7 +130,7 @@ def test_a_swapped_schema_is_refused(place):
 
 def test_a_version_that_fails_its_registered_digest_is_refused(place):
     version, folder = own_version(place, 21)
-    train(22).save_model(folder / "model.ubj")
+    train(22).save_model(folder / "model.json")
     with pytest.raises(RefusedModel, match="its registration"):
         load(f"models:/{NAME}/{version}", place.settings)
 
@@ -147,11 +147,25 @@ def test_code_named_by_the_artifact_does_not_run(place, tmp_path, monkeypatch):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("damage", [b"", b"not a model", b"\xff" * 64])
+@pytest.mark.parametrize("damage", [b"", b"not a model", b"\xff" * 64, b"[]", b"{", b"[" * 100_000])
 def test_an_artifact_that_is_no_model_is_named(place, damage):
-    (promoted_own_version(place) / "model.ubj").write_bytes(damage)
+    (promoted_own_version(place) / "model.json").write_bytes(damage)
     with pytest.raises(InvalidInput, match="version 5"):
         load(CHAMPION, place.settings)
+
+
+@pytest.mark.parametrize("damage", [b"{}", b'{"learner": {}}', b'{"learner": {"gradient_booster": 1}, "version": [9]}'])
+def test_xgboost_never_sees_what_nobody_vouched_for(place, damage):
+    (promoted_own_version(place) / "model.json").write_bytes(damage)
+    assert_refused(place, "entry 2")
+
+
+def test_a_second_spelling_of_a_key_cannot_smuggle_in_another_model(place):
+    path = promoted_own_version(place) / "model.json"
+    learner = json.loads(train(22).save_raw("json"))["learner"]
+    path.write_text('{"learner":' + json.dumps(learner) + "," + path.read_text()[1:])
+    scores = load(CHAMPION, place.settings).predict(rows(1))
+    np.testing.assert_array_equal(scores, train(21).inplace_predict(table_of(rows(1)).features))
 
 
 def test_an_edited_ledger_is_refused(place):

@@ -4,13 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.tasks.conftest import NAME, verdict_of
 
 from components.errors import InvalidInput
 from tasks.loader import champion_of
 from tasks.promotion import decide_promotion, promote_by_hand, rollback
-from tasks.promotion_ledger import examine, ledger_of
+from tasks.promotion_ledger import HEAD_TAG, SEQUENCE_TAG, examine, ledger_of
 from tasks.promotion_steps import recover
+from tests.tasks.conftest import NAME, verdict_of
 
 
 def actions(place) -> list[str]:
@@ -208,6 +208,28 @@ def test_a_champion_that_was_deleted_can_be_replaced_by_hand(place):
     promote_by_hand(place.client, place.settings, name=NAME, version="2", why="version 1 is gone")
     assert (place.alias("champion"), place.alias("previous")) == ("2", None)
     assert champion_of(place.client, place.settings, NAME).version == "2"
+
+
+def test_a_rollback_settles_an_alias_moved_by_hand(place):
+    place.decide("1")
+    place.decide("2", over="1")
+    place.client.set_registered_model_alias(NAME, "champion", "4")
+    rollback(place.client, place.settings, name=NAME, why="somebody moved it, and 2 was bad too")
+    assert_champion(place, "1")
+
+
+def test_starting_over_after_a_stolen_key(place):
+    place.decide("1")
+    keys = place.settings.registry.ledger
+    for path in (ledger_of(place.settings, NAME).path, Path(keys.private_key), Path(keys.public_key)):
+        path.rename(path.with_suffix(".archived"))
+    with pytest.raises(InvalidInput, match="registry"):
+        place.decide("2", over="1")
+    for tag in (HEAD_TAG, SEQUENCE_TAG):
+        place.client.delete_registered_model_tag(NAME, tag)
+    place.client.delete_registered_model_alias(NAME, "champion")
+    place.decide("2")
+    assert_champion(place, "2")
 
 
 def test_recovery_of_a_sound_registry_does_nothing(place):

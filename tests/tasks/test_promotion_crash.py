@@ -5,13 +5,13 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.tasks.conftest import NAME, Place, copied
 
 from components.ledger import Ledger
 from tasks.loader import champion_of, load
 from tasks.promotion import promote_by_hand, rollback
 from tasks.promotion_ledger import examine, ledger_of
 from tasks.promotion_steps import recover
+from tests.tasks.conftest import NAME, Place, copied
 
 ROOT = Path(__file__).parents[2]
 MUTATING = ("set_", "delete_", "create_", "update_")

@@ -2,12 +2,12 @@
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.tasks.conftest import NAME, copied
 
 from components.errors import InvalidInput
 from tasks.loader import champion_of
 from tasks.promotion import promote_by_hand, rollback
 from tasks.promotion_ledger import examine
+from tests.tasks.conftest import NAME, copied
 
 VERSIONS = st.sampled_from(["1", "2", "3", "4"])
 OPERATIONS = st.one_of(

@@ -2,14 +2,17 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from tests.tasks.conftest import NAME, SCHEMA, rows, table_of, train
 
 from components.boosting import model_digest
 from components.data.schema import Feature, MulticlassLabel
 from components.errors import InvalidInput
 from tasks.registry import check_signature, log_booster, register
+from tasks.registry_artifact import read_stored
 from tasks.registry_reach import check_reachable
 from tasks.settings import Settings, Tracking
+from tests.tasks.conftest import NAME, SCHEMA, rows, table_of, train
+
+KINDS = MulticlassLabel(column="kind", kind="multiclass", classes=("a", "b", "c"))
 
 
 @pytest.fixture
@@ -70,8 +73,16 @@ def test_the_input_example_is_nobodys_row(place, run):
 def test_nothing_stored_is_a_pickle(place, run):
     logged = log_booster(place.client, run_id=run, booster=train(11), schema=SCHEMA)
     names = {artifact.path for artifact in place.client.list_logged_model_artifacts(logged.model_id)}
-    assert "model.ubj" in names
+    assert "model.json" in names
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".joblib", ".py"))]
+
+
+def test_the_digest_of_the_stored_file_is_the_digest_of_the_model(place, run):
+    logged = log_booster(place.client, run_id=run, booster=train(11), schema=SCHEMA)
+    location = place.client.get_logged_model(logged.model_id).artifact_location
+    stored = read_stored(place.settings, location, what="the model")
+    assert stored.model_digest == logged.model_digest == model_digest(train(11)) == model_digest(stored.booster())
+    assert stored.schema == SCHEMA
 
 
 def test_a_model_that_would_serve_margins_is_refused(place, run):
@@ -97,8 +108,7 @@ def with_features(**changes):
         (with_features(age=Feature(kind="categorical")), "'age' (numeric in the champion, categorical now)"),
         (with_features(plan=Feature(kind="categorical", categories=("full", "free", "shared"))), "'plan'"),
         (SCHEMA.model_copy(update={"features": dict(reversed(SCHEMA.features.items()))}), "order"),
-        (SCHEMA.model_copy(update={"label": MulticlassLabel(column="kind", kind="multiclass", classes=("a", "b", "c"))}),
-         "'kind'"),
+        (SCHEMA.model_copy(update={"label": KINDS}), "'kind'"),
     ],
 )
 def test_a_schema_that_is_not_the_champions_is_refused_by_column(schema, column):

@@ -59,16 +59,26 @@ def test_the_plan_is_followed(update, small):
     assert [c.name for c in candidates(table, None, champion, small, plan, seen=seen)] == ["retrain", "blend_0.1"]
 
 
-def test_warm_start_learns_from_new_rows_alone(update, small):
+def test_warm_start_keeps_the_champion_inside(update, small):
     champion, table, seen = update
+    before = model_digest(champion)
     plan = CandidatePlan(kinds=("warm_start",), warm_start_rounds=3)
-    _, warm = candidates(table, None, champion, small, plan, seen=seen)
-    assert warm.settings["rows"] == 300
-    np.testing.assert_allclose(
-        predict_margins(warm.booster[: champion.num_boosted_rounds()], table),
-        predict_margins(champion, table),
-        rtol=1e-6,
-    )
+    warm = [list(candidates(table, None, champion, small, plan, seen=seen))[1].booster for _ in range(2)]
+    assert warm[0].num_boosted_rounds() == 11
+    np.testing.assert_allclose(predict_margins(warm[0][:8], table), predict_margins(champion, table), rtol=1e-6)
+    assert model_digest(champion) == before
+
+
+def test_a_repeated_run_gives_the_same_models(update, small):
+    """Whatever was trained in between: XGBoost's random state must not carry over."""
+    champion, table, seen = update
+    first = {
+        c.name: model_digest(c.booster) for c in candidates(table, None, champion, small, CandidatePlan(), seen=seen)
+    }
+    train_pooled(table, small.model_copy(update={"rounds": 3, "seed": 9}))
+    plan = CandidatePlan(kinds=("distill", "warm_start"))
+    for candidate in candidates(table, None, champion, small, plan, seen=seen):
+        assert model_digest(candidate.booster) == first[candidate.name], candidate.name
 
 
 def test_a_champion_of_other_features_is_refused_before_training(update, small):
@@ -98,11 +108,11 @@ def test_a_mode_that_keeps_rows_apart_offers_blends_only(update, small):
         return pooled(*data, **options)
 
     with pytest.raises(InvalidInput, match="warm_start and distill"):
-        next(candidates(table, None, champion, small, CandidatePlan(), train=elsewhere))
+        next(candidates(table, None, champion, small, CandidatePlan(), fit=elsewhere))
     plan = CandidatePlan(kinds=("blend",), blend_weights=(0.5,))
-    retrain, half = candidates(table, None, champion, small, plan, train=elsewhere)
+    retrain, half = candidates(table, None, champion, small, plan, fit=elsewhere)
     assert (retrain.record.mode, half.record) == ("pooled", None)
-    assert retrain_with_other_seed(table, None, small, train=elsewhere).num_boosted_rounds() == 8
+    assert retrain_with_other_seed(table, None, small, fit=elsewhere).num_boosted_rounds() == 8
 
 
 def test_seed_noise_needs_something_drawn(table_of, small):

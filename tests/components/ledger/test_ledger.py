@@ -8,7 +8,16 @@ import pytest
 
 from components.errors import InvalidInput
 from components.ledger import (
-    Action, Entry, Head, Ledger, Reading, Statement, signing_key, standing, trusted_keys, verify,
+    Action,
+    Entry,
+    Head,
+    Ledger,
+    Reading,
+    Statement,
+    signing_key,
+    standing,
+    trusted_keys,
+    verify,
 )
 from components.ledger.entry import hash_of, read_line, seal
 

@@ -23,8 +23,10 @@ LEVELS = {
 
 
 def make_groups(rng: np.random.Generator, rows: int) -> dict[str, GroupColumn]:
-    return {name: GroupColumn(rng.choice(len(levels), rows, p=shares).astype(np.int32), levels)
-            for name, (levels, shares) in LEVELS.items()}
+    return {
+        name: GroupColumn(rng.choice(len(levels), rows, p=shares).astype(np.int32), levels)
+        for name, (levels, shares) in LEVELS.items()
+    }
 
 
 def make_pair(rows: int = 1600, seed: int = 7) -> tuple[Predictions, Predictions]:
@@ -65,8 +67,11 @@ def make_regression(rows: int = 900) -> tuple[Predictions, Predictions]:
 def make_check(name: str, subject: str, value: float, spread: float, budget: float, rows: int) -> Check:
     lower, upper = max(0.0, value - spread), value + spread
     outcome = Outcome.FAIL if lower > budget else Outcome.PASS if upper <= budget else Outcome.INCONCLUSIVE
-    sentence = {Outcome.PASS: "is within", Outcome.FAIL: "is above",
-                Outcome.INCONCLUSIVE: "cannot be shown to be within"}[outcome]
+    sentence = {
+        Outcome.PASS: "is within",
+        Outcome.FAIL: "is above",
+        Outcome.INCONCLUSIVE: "cannot be shown to be within",
+    }[outcome]
     reason = f"{name.replace('_', ' ')} of {subject} ({100 * value:.2f} %, {rows} rows) {sentence} {100 * budget:g} %"
     needed = 4 * rows if outcome is Outcome.INCONCLUSIVE else None
     return Check(name, subject, outcome, value, lower, upper, budget, rows, reason, needed)
@@ -74,8 +79,10 @@ def make_check(name: str, subject: str, value: float, spread: float, budget: flo
 
 def make_checks(number: int = 40, seed: int = 5) -> tuple[Check, ...]:
     rng = np.random.default_rng(seed)
-    checks = [make_check("flip_budget", "all rows", 0.0062, 0.0041, 0.02, 1600),
-              make_check("not_worse", "all rows", 0.001, 0.006, 0.01, 1600)]
+    checks = [
+        make_check("flip_budget", "all rows", 0.0062, 0.0041, 0.02, 1600),
+        make_check("not_worse", "all rows", 0.001, 0.006, 0.01, 1600),
+    ]
     subjects = [f"{name}={level}" for name, (levels, _) in LEVELS.items() for level in levels]
     subjects += [f"sex={sex} & race={race}" for sex in LEVELS["sex"][0] for race in LEVELS["race"][0]]
     while len(checks) < number:
@@ -92,19 +99,39 @@ def make_checks(number: int = 40, seed: int = 5) -> tuple[Check, ...]:
 def make_owners() -> tuple[OwnerSummary, ...]:
     rng = np.random.default_rng(9)
     owners = []
-    for name, rows, rate in (("Seattle", 4120, 0.31), ("Dayton", 3980, 0.22), ("Fitchburg", 2410, 0.18),
-                             ("Charleston", 1890, 0.41), ("Georgetown", 720, 0.27)):
-        groups = {group: dict(zip(levels, rng.multinomial(rows, rng.dirichlet(25 * np.array(shares) + 1e-9)).tolist(),
-                                  strict=True)) for group, (levels, shares) in LEVELS.items()}
+    for name, rows, rate in (
+        ("Seattle", 4120, 0.31),
+        ("Dayton", 3980, 0.22),
+        ("Fitchburg", 2410, 0.18),
+        ("Charleston", 1890, 0.41),
+        ("Georgetown", 720, 0.27),
+    ):
+        groups = {
+            group: dict(
+                zip(levels, rng.multinomial(rows, rng.dirichlet(25 * np.array(shares) + 1e-9)).tolist(), strict=True)
+            )
+            for group, (levels, shares) in LEVELS.items()
+        }
         owners.append(OwnerSummary(name, rows, rows // 3, 38, positives=int(rate * rows), groups=groups))
     return tuple(owners)
 
 
-POLICY = Policy.model_validate({
-    "name": "clinic", "flip_budget": {"nfr": 0.05}, "not_worse": {}, "maximum_error": {"budget": 0.3},
-    "groups": {"intersections": 2, "nfr": {"budget": 0.08}, "error": {"budget": 0.05}, "minimum_rows": 60,
-               "small_groups": "report", "gap": [{"metric": "error", "tolerance": 0.08}]},
-})
+POLICY = Policy.model_validate(
+    {
+        "name": "clinic",
+        "flip_budget": {"nfr": 0.05},
+        "not_worse": {},
+        "maximum_error": {"budget": 0.3},
+        "groups": {
+            "intersections": 2,
+            "nfr": {"budget": 0.08},
+            "error": {"budget": 0.05},
+            "minimum_rows": 60,
+            "small_groups": "report",
+            "gap": [{"metric": "error", "tolerance": 0.08}],
+        },
+    }
+)
 
 
 def make_report(checks: int | None = None, **changes) -> Report:
@@ -112,24 +139,42 @@ def make_report(checks: int | None = None, **changes) -> Report:
     candidate, champion = make_pair()
     flips = count_flips(champion.right, candidate.right)
     verdict = run_gate(POLICY, candidate, champion) if checks is None else decide(make_checks(checks), {"churn": 0.03})
-    parts = dict(
-        title="randhie · version 7", made_at="2026-11-20 14:02 UTC", mode="secret_shared", rows=len(candidate),
-        verdict=verdict, error=flips.error_new,
-        owners=make_owners(), flips=flips, noise_floor=0.021, nfr_budget=0.05, nfr_upper=0.0455,
-        candidates=(CandidateScore("plain retrain", 0.1885, 0.0419), CandidateScore("blend 0.5", 0.1872, 0.0194),
-                    CandidateScore("focal distillation, λ 2", 0.1911, 0.0261)),
-        chosen="blend 0.5", selection_champion_error=0.2004,
-        groups=group_metrics(candidate, "error", depth=2), champion_groups=group_metrics(champion, "error", depth=2),
-        training={"rounds": 120, "depth": 4, "seed": 11, "bytes sent": 182_334_112, "seconds": 341.2},
-        leakage=("row counts of every owner", "which tree a row's owner splits on next, not where"),
-        parameters={"mode": "secret_shared", "candidates": ["retrain", "blend", "distil"], "noise_runs": 1},
-        policy="name: clinic\nconfidence: 0.95\nflip_budget:\n  nfr: 0.02\ngroups:\n  columns: all\n  nfr: {budget: 0.03}\n",
-        digests={"model": "9f2c" * 16, "table": "01ab" * 16},
-        links={"MLflow run": "http://127.0.0.1:5000/#/experiments/1/runs/3f9a", "Prefect run":
-               "http://127.0.0.1:4200/runs/flow-run/0b51", "Ledger entry": "ledger/randhie.jsonl, line 12"},
-        not_measured=("Speech and text input: this model reads tables only.",
-                      "Rows of 2027 and later: the newest row judged is of 2026-09."),
-    )
+    parts = {
+        "title": "randhie · version 7",
+        "made_at": "2026-11-20 14:02 UTC",
+        "mode": "secret_shared",
+        "rows": len(candidate),
+        "verdict": verdict,
+        "error": flips.error_new,
+        "owners": make_owners(),
+        "flips": flips,
+        "noise_floor": 0.021,
+        "nfr_budget": 0.05,
+        "nfr_upper": 0.0455,
+        "candidates": (
+            CandidateScore("plain retrain", 0.1885, 0.0419),
+            CandidateScore("blend 0.5", 0.1872, 0.0194),
+            CandidateScore("focal distillation, λ 2", 0.1911, 0.0261),
+        ),
+        "chosen": "blend 0.5",
+        "selection_champion_error": 0.2004,
+        "groups": group_metrics(candidate, "error", depth=2),
+        "champion_groups": group_metrics(champion, "error", depth=2),
+        "training": {"rounds": 120, "depth": 4, "seed": 11, "bytes sent": 182_334_112, "seconds": 341.2},
+        "leakage": ("row counts of every owner", "which tree a row's owner splits on next, not where"),
+        "parameters": {"mode": "secret_shared", "candidates": ["retrain", "blend", "distil"], "noise_runs": 1},
+        "policy": "name: clinic\nconfidence: 0.95\nflip_budget:\n  nfr: 0.05\n",
+        "digests": {"model": "9f2c" * 16, "table": "01ab" * 16},
+        "links": {
+            "MLflow run": "http://127.0.0.1:5000/#/experiments/1/runs/3f9a",
+            "Prefect run": "http://127.0.0.1:4200/runs/flow-run/0b51",
+            "Ledger entry": "ledger/randhie.jsonl, line 12",
+        },
+        "not_measured": (
+            "Speech and text input: this model reads tables only.",
+            "Rows of 2027 and later: the newest row judged is of 2026-09.",
+        ),
+    }
     return Report(**(parts | changes))
 
 

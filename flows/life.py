@@ -1,0 +1,30 @@
+"""The life of a model on successive years of real health records, for a first look.
+
+Year 1 has no history of its own and brings the first champion. A year later the same retrain knows what people did the
+year before and is better on average, and it is for the gate to say whether it flips too much; then the candidates that
+keep closer to the champion have their turn; then a third year. Nothing is staged: the runs are ordinary `tabular` runs
+that differ in years, candidates and policy alone, and what becomes of each is for the evidence to say.
+"""
+
+from prefect import flow
+
+from components.boosting import BoostingParameters, CandidatePlan
+from flows.tabular import tabular
+from tasks.inputs import RandHie
+from tasks.references import Promoted
+
+GOLDEN = "deploy/golden/rand_hie.csv"
+TRAINING = BoostingParameters(rounds=100, max_depth=3)
+RETRAIN_ONLY = CandidatePlan(kinds=())
+
+
+@flow(name="life", flow_run_name="life of a model", persist_result=True, result_serializer="json")
+def life() -> list[Promoted]:
+    """A first champion, an update refused, an update that keeps closer, and the year after."""
+    years = [
+        {"data": RandHie(years=(1,)), "candidates": RETRAIN_ONLY},
+        {"data": RandHie(years=(1, 2)), "candidates": RETRAIN_ONLY, "policy": "strict"},
+        {"data": RandHie(years=(1, 2))},
+        {"data": RandHie(years=(1, 2, 3))},
+    ]
+    return [tabular(training=TRAINING, **year) for year in years]

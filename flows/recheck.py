@@ -1,0 +1,29 @@
+"""The nightly question: does the champion still keep its word on fresh rows? It is judged again and never moved."""
+
+from typing import Annotated
+
+from prefect import flow
+from pydantic import Field
+
+from tasks.inputs import RandHie, Source, name_of, request_of
+from tasks.partition import SplitShares
+from tasks.pipeline import pipeline_run
+from tasks.policies import load_policy
+from tasks.recheck import recheck as recheck_stage
+from tasks.references import Rechecked
+from tasks.settings import load_settings
+
+
+@flow(name="recheck", flow_run_name="recheck {data.kind}", persist_result=True, result_serializer="json")
+def recheck(
+    data: Source = RandHie(),
+    policy: Annotated[str, Field(description="A name in deploy/policies, or a path.")] = "default",
+    golden: Annotated[str | None, Field(description="File of rows the champion must get right.")] = None,
+    split: SplitShares = SplitShares(),
+) -> Rechecked:
+    """Put the champion through every check that needs no other model, on the gate's persons alone."""
+    rules = load_policy(policy)
+    model = load_settings().model_name("tabular", name_of(data))
+    request = request_of(data=data, policy=rules, golden=golden, split=split)
+    with pipeline_run("recheck", name=f"recheck {model}", model=model, request=request) as run:
+        return recheck_stage(run, data, rules, golden, split)

@@ -1,0 +1,75 @@
+"""What is in the registry and what ran lately, for `troth status`: read only, and honest about a ledger that is not sound."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mlflow import MlflowClient
+
+from components.errors import InvalidInput
+from tasks.promotion_ledger import examine
+from tasks.settings import Settings
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """A registered model: alias → version, how far its ledger goes, and what is wrong (None: nothing)."""
+
+    name: str
+    champion: str | None
+    challenger: str | None
+    previous: str | None
+    entries: int
+    trouble: str | None
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """A flow's run: when it began (UTC), what it was, how it ended and what was decided."""
+
+    run_id: str
+    name: str
+    started: datetime
+    status: str
+    verdict: str
+    version: str
+    error: float | None
+    nfr: float | None
+
+
+def models(client: MlflowClient, settings: Settings) -> list[ModelStatus]:
+    """Every registered model that has a ledger or a champion, by name."""
+    return [_model(client, settings, found.name) for found in client.search_registered_models(order_by=["name ASC"])]
+
+
+def runs(client: MlflowClient, settings: Settings, *, most: int) -> list[RunStatus]:
+    """The newest flow runs of every pipeline."""
+    names = list(settings.tracking.experiments.values())
+    found = [client.get_experiment_by_name(name) for name in names]
+    ids = [experiment.experiment_id for experiment in found if experiment]
+    if not ids:
+        return []
+    newest = client.search_runs(ids, "tags.`troth.pipeline` != ''", order_by=["attributes.start_time DESC"], max_results=most)
+    return [
+        RunStatus(
+            run.info.run_id, run.info.run_name, datetime.fromtimestamp(run.info.start_time / 1000, UTC), run.info.status,
+            run.data.tags.get("troth.verdict", ""), run.data.tags.get("troth.version", ""),
+            run.data.metrics.get("error_new"), run.data.metrics.get("nfr"),
+        )
+        for run in newest
+    ]
+
+
+def _model(client: MlflowClient, settings: Settings, name: str) -> ModelStatus:
+    try:
+        found = examine(client, settings, name)
+    except InvalidInput as trouble:
+        return ModelStatus(name, None, None, None, 0, str(trouble))
+    names = settings.registry.aliases
+    champion, meant = found.aliases.get(names.champion), found.standing.champion
+    trouble = found.findings[0].detail if found.findings else None
+    if trouble is None and found.standing.pending:
+        trouble = f"a change to version {found.standing.pending.version} was left half-done; the next promotion finishes it"
+    elif trouble is None and champion != meant:
+        trouble = f"the alias is at version {champion or 'none'}, the ledger says {meant or 'none'}; somebody moved it"
+    return ModelStatus(name, champion, found.aliases.get(names.challenger), found.aliases.get(names.previous),
+                       len(found.entries), trouble)

@@ -1,0 +1,65 @@
+"""Stage `recheck`: the champion, alone, against a policy on fresh rows."""
+
+from pathlib import Path
+
+import numpy as np
+from prefect.artifacts import create_markdown_artifact
+from prefect.context import TaskRunContext
+
+from components.boosting import predict
+from components.data.predictions import predictions_of
+from components.data.reading import read_table
+from components.data.split import split_table
+from components.errors import InvalidInput
+from components.fairness import one_row_per_person
+from components.gates import Decision, GoldenPredictions, Policy, run_gate
+from components.reporting import Report, render_verdict_markdown
+from tasks.champion import champion_at_start
+from tasks.evaluate import constant_answer
+from tasks.gate import VERDICT, constant_right
+from tasks.inputs import Source, load
+from tasks.links import mlflow_link
+from tasks.partition import SplitShares
+from tasks.references import Rechecked, Run
+from tasks.registry import check_signature
+from tasks.stage import logger, stage
+from tasks.tracking import connect, stage_run
+
+
+@stage(version=1, run_name="recheck {run[model]}", tags=("gate",), cached=False)
+def recheck(run: Run, source: Source, policy: Policy, golden: str | None, split: SplitShares) -> Rechecked:
+    """Judge the champion on the gate's persons: the split is by person, so none of them was ever trained on."""
+    settings, client = connect()
+    with stage_run(client, run, "recheck") as here:
+        champion = champion_at_start(client, settings, run)
+        if champion is None:
+            raise InvalidInput(f"model '{run['model']}' has no champion to check; 'troth run tabular' trains one")
+        table = load(source)
+        check_signature(champion.schema, table.schema)
+        part = split_table(table, split.salt, split.shares)
+        gate = table.take(part.gate)
+        gate = gate.take(one_row_per_person(gate))
+        predictions = predictions_of(gate, predict(champion.booster, gate))
+        kept = None
+        if golden:
+            rows = read_table(Path(golden), table.schema)
+            kept = GoldenPredictions(predictions_of(rows, predict(champion.booster, rows)), None)
+        answer = constant_answer(table.take(part.train).labels, predictions.rule)
+        verdict = run_gate(policy, predictions, None, golden=kept, context={},
+                           constant_right=constant_right(predictions, answer))
+        holds = verdict.decision is not Decision.REJECT
+        here.dataset(table.schema.name, table.digest, {"source": source.kind, "part": "gate"}, "recheck")
+        here.record(verdict.to_json(), VERDICT)
+        here.parameters({"policy": policy.name, "champion": champion.version})
+        here.metrics({"rows": len(gate), **verdict.context, "keeps_its_word": int(holds)})
+        here.tags({"troth.verdict": verdict.decision, "troth.reasons": " | ".join(verdict.reasons)})
+        if TaskRunContext.get():
+            summary = Report(title=f"{run['model']} version {champion.version} on fresh rows", made_at="", mode="recheck",
+                             rows=len(gate), verdict=verdict, error=float(1 - np.mean(predictions.right)),
+                             links={"MLflow run": mlflow_link(settings, run)})
+            create_markdown_artifact(key="recheck", markdown=render_verdict_markdown(summary),
+                                     description=f"Champion v{champion.version}: {verdict.decision}")
+        (logger().info if holds else logger().warning)(
+            "champion version %s of %s on %d fresh rows: %s", champion.version, run["model"], len(gate), verdict.reasons[0])
+        return Rechecked(model=run["model"], version=champion.version, decision=verdict.decision,
+                         reasons=list(verdict.reasons), rows=len(gate))

@@ -1,0 +1,129 @@
+"""`troth status`, `report`, `promote`, `rollback`, `predict`: what is in the registry, and a person's word about it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Name = Annotated[str, typer.Argument(help="A registered model, such as rand_hie.")]
+Reason = Annotated[str, typer.Option(help="Why; it becomes part of the ledger.")]
+
+
+def status(runs: Annotated[int, typer.Option(help="How many of the newest runs to show.")] = 8) -> None:
+    """Show the registry's champions, the state of their ledgers, and the newest runs.
+
+    **Example**
+
+    `troth status --runs 20`
+    """
+    from tasks import overview
+    from tasks.registry_reach import check_reachable
+    from tasks.tracking import connect
+    from troth.outcome import show_status
+
+    settings, client = connect()
+    check_reachable(settings)
+    show_status(overview.models(client, settings), overview.runs(client, settings, most=runs))
+
+
+def report(
+    run: Annotated[str, typer.Argument(help="A run's id (or its beginning), or 'last'.")] = "last",
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+) -> None:
+    """Write the report of a run as one self-contained HTML page.
+
+    **Examples**
+
+    `troth report` — the newest run, into report.html
+
+    `troth report 2f54709c --out update.html`
+    """
+    from components.reporting import render_report
+    from tasks.report import compose, find_run, references_of
+    from tasks.tracking import connect
+    from troth.terminal import console
+
+    settings, client = connect()
+    found = find_run(client, settings, run)
+    page = render_report(compose(client, settings, references_of(client, found)))
+    out.write_text(page)
+    console.print(f"wrote {out} ({len(page) // 1024:,} KiB), the report of run {found[:8]}", markup=False)
+
+
+def promote(
+    model: Name,
+    version: Annotated[str | None, typer.Argument(help="A version; the challenger when left out.")] = None,
+    reason: Reason = "",
+) -> None:
+    """Make a version champion against the gate's verdict, on your word.
+
+    **Example**
+
+    `troth promote rand_hie --reason "reviewed 40 flips with the clinic, all acceptable"`
+    """
+    from components.errors import InvalidInput
+    from tasks.promotion import promote_by_hand
+    from tasks.tracking import connect
+    from troth.outcome import show_change
+
+    settings, client = connect()
+    if version is None:
+        version = _at(client, settings, model, settings.registry.aliases.challenger)
+        if version is None:
+            raise InvalidInput(f"model '{model}' has no challenger; name the version: troth promote {model} VERSION --reason …")
+    show_change(model, promote_by_hand(client, settings, name=model, version=version.removeprefix("v"), why=reason))
+
+
+def rollback(model: Name, reason: Reason = "") -> None:
+    """Give the champion's place back to the version it replaced.
+
+    **Example**
+
+    `troth rollback rand_hie --reason "alerts doubled in ward 3 since the update"`
+    """
+    from tasks.promotion import rollback as roll_back
+    from tasks.tracking import connect
+    from troth.outcome import show_change
+
+    settings, client = connect()
+    show_change(model, roll_back(client, settings, name=model, why=reason))
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="A model's address, or its name for its champion.")],
+    data: Annotated[Path, typer.Option(help="Rows in the schema's columns, CSV or Parquet.")],
+    out: Annotated[Path | None, typer.Option(help="CSV to write; the terminal when left out.")] = None,
+) -> None:
+    """Score rows with a model from the registry; a champion the ledger does not vouch for is refused.
+
+    **Examples**
+
+    `troth predict rand_hie --data visits.csv --out scores.csv`
+
+    `troth predict models:/rand_hie/3 --data visits.parquet`
+    """
+    import sys
+
+    import pandas as pd
+
+    from components.data.reading import read_columns
+    from tasks.loader import load
+    from tasks.settings import load_settings
+
+    settings = load_settings()
+    address = model if model.startswith("models:/") else f"models:/{model}@{settings.registry.aliases.champion}"
+    loaded = load(address, settings)
+    rows = read_columns(data).to_pandas()
+    scores = loaded.predict(rows)
+    names = ["score"] if scores.ndim == 1 else [f"score_{name}" for name in loaded.schema.classes]
+    table = pd.DataFrame(scores.reshape(len(rows), -1), columns=names)
+    if loaded.schema.person in rows:
+        table.insert(0, loaded.schema.person, rows[loaded.schema.person])
+    table.to_csv(out or sys.stdout, index=False)
+
+
+def _at(client, settings, model: str, alias: str) -> str | None:
+    from tasks.promotion_ledger import registered_model
+
+    found = registered_model(client, model).aliases.get(alias)
+    return None if found is None else str(found)
