@@ -6,8 +6,9 @@
 on. `digits` (ten classes): a champion of a third of the training images, an update with all of them. `diabetes`
 (regression, right within 60 points): a champion of half of the patients, an update with all of them.
 
-Next to the candidates stand two controls: `shuffled mask` is the strongest distillation with the same row weights dealt
-to random rows, `noise floor` compares two retrains that differ in the seed alone. The seed decides splits and training.
+Next to the candidates stand three controls: `shuffled mask` is the strongest distillation with the same row weights
+dealt to random rows, `new rows only` a warm start that leaves the champion's rows out, `noise floor` two retrains that
+differ in the seed alone. The seed decides splits and training.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from components.boosting import (
 )
 from components.boosting.distilled import train_distilled
 from components.boosting.held_out import held_out_correctness
+from components.boosting.warm_start import warm_start
 from components.compatibility.distillation import DistillationParameters
 from components.compatibility.flips import FlipCounts, count_flips
 from components.data.predictions import predictions_of
@@ -96,6 +98,10 @@ def compare(update: Update, parameters: BoostingParameters) -> dict[str, FlipCou
     shuffled = np.random.default_rng(parameters.seed).permutation(mask)
     control = train_distilled(champion, update.train, parameters, strongest, old_right=shuffled)
     flips[f"distill_{strongest.strength:g}, shuffled mask"] = count_flips(right(champion), right(control))
+
+    new_rows = update.train.take(~update.seen)
+    short = warm_start(champion, new_rows, parameters, rounds=PLAN.warm_start_rounds)
+    flips["warm_start, new rows only"] = count_flips(right(champion), right(short))
 
     other = right(retrain_with_other_seed(update.train, None, parameters))
     return flips | {"noise floor": count_flips(rights["retrain"], other)}

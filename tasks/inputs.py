@@ -6,13 +6,14 @@ two runs would read the same rows without reading them all: it is part of the ke
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from components.data.multiple_sclerosis import simulate_multiple_sclerosis
-from components.data.rand_hie import load_rand_hie
+from components.data.multiple_sclerosis import MULTIPLE_SCLEROSIS, MULTIPLE_SCLEROSIS_OWNERS, simulate_multiple_sclerosis
+from components.data.rand_hie import RAND_HIE, RAND_HIE_OWNERS, load_rand_hie
 from components.data.reading import read_table
 from components.data.schema import read_schema
 from components.data.table import Table
@@ -50,20 +51,50 @@ class OwnTable(_Source):
 Source = Annotated[RandHie | MultipleSclerosis | OwnTable, Field(discriminator="kind")]
 
 
-def load(source: Source) -> Table:
-    """Read and check the table; every mistake in it is found here, before any work is done."""
+def load(source: Source, *, also: Iterable[str] = ()) -> Table:
+    """Read and check the table; every mistake in it is found here, before any work is done.
+
+    `also` names columns to keep though the schema does not ask for them: those a partition deals by.
+    """
     match source:
         case RandHie(years=years):
             return load_rand_hie(years)
         case MultipleSclerosis(rows=rows, seed=seed, case_share=case_share):
             return simulate_multiple_sclerosis(rows, seed, case_share=case_share)
         case OwnTable(path=path, schema_file=schema_file):
-            return read_table(Path(path), read_schema(Path(schema_file)))
+            return read_table(Path(path), read_schema(Path(schema_file)), also=also)
 
 
 def name_of(source: Source) -> str:
     """The name of the table's schema, which names the registered model."""
-    return read_schema(Path(source.schema_file)).name if isinstance(source, OwnTable) else source.kind
+    match source:
+        case RandHie():
+            return RAND_HIE.name
+        case MultipleSclerosis():
+            return MULTIPLE_SCLEROSIS.name
+        case OwnTable(schema_file=schema_file):
+            return read_schema(Path(schema_file)).name
+
+
+def two_sides(source: Source) -> dict[str, list[str]]:
+    """Which columns a hospital and an insurer would hold of a source that comes with Troth.
+
+    Raises
+    ------
+    InvalidInput
+        The source is the caller's own table, of which only the caller can say.
+    """
+    match source:
+        case RandHie():
+            sides = RAND_HIE_OWNERS
+        case MultipleSclerosis():
+            sides = MULTIPLE_SCLEROSIS_OWNERS
+        case _:
+            raise InvalidInput(
+                "a vertical partition of your own table says who holds which columns; write it as a YAML file "
+                "with kind: vertical and columns: {owner: [column, …], …}"
+            )
+    return {owner: list(columns) for owner, columns in sides.items()}
 
 
 def fingerprint(source: Source) -> str:

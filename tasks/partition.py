@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from components.data.reading import read_table
 from components.data.split import PARTS, Split, split_table
 from components.data.table import Table
-from components.partition import ByColumn, PartitionPlan, Single, deal, held, write_holding
+from components.partition import ByColumn, Mixed, PartitionPlan, Single, deal, held, write_holding
 from components.reporting import OwnerSummary
 from components.reporting.owners import owner_summaries
 from tasks.champion import champion_at_start
@@ -52,13 +52,13 @@ def partition(
     """Read, check and deal the table; whatever no later stage could work with is refused here."""
     settings, client = connect()
     with stage_run(client, run, "partition") as here:
-        table = load(source)
+        plan = plan or default_plan(source)
+        table = load(source, also=dealt_by(plan))
         part = split_table(table, split.salt, split.shares)
         if golden:
             read_table(Path(golden), table.schema)
         if champion := champion_at_start(client, settings, run):
             check_signature(champion.schema, table.schema)
-        plan = plan or default_plan(source)
         dealt = deal(table, plan, seed)
         records = [write_holding(settings.owners, owner, held(table, holding)) for owner, holding in dealt.holdings.items()]
         owners = owner_summaries(dealt, table)
@@ -85,6 +85,15 @@ def partition(
 def default_plan(source: Source) -> PartitionPlan:
     """By site where the source has sites, else one owner."""
     return ByColumn(column="site") if isinstance(source, RandHie) else Single()
+
+
+def dealt_by(plan: PartitionPlan) -> tuple[str, ...]:
+    """The column a plan deals rows by, which need not be in the schema."""
+    match plan:
+        case ByColumn(column=column) | Mixed(by=column):
+            return (column,)
+        case _:
+            return ()
 
 
 def _rows(part: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

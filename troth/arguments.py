@@ -8,7 +8,7 @@ from components.boosting.parameters import BoostingParameters
 from components.data.schema import read_yaml, validated
 from components.errors import InvalidInput
 from components.partition import PartitionPlan
-from tasks.inputs import MultipleSclerosis, OwnTable, RandHie, Source
+from tasks.inputs import MultipleSclerosis, OwnTable, RandHie, Source, two_sides
 
 _PLAN = TypeAdapter(PartitionPlan)
 
@@ -32,8 +32,8 @@ def source_of(name: str | None, data: Path | None, schema: Path | None, years: s
             raise InvalidInput(f"source '{other}' does not exist; use rand_hie or multiple_sclerosis, or --data FILE")
 
 
-def partition_of(text: str) -> PartitionPlan:
-    """A plan from its short form (`single`, `even:3`, `column:site`, `dirichlet:3:0.5`) or from a YAML file."""
+def partition_of(text: str, source: Source) -> PartitionPlan:
+    """A plan from its short form (`single`, `even:3`, `by:site`, `vertical`, …) or from a YAML file."""
     kind, *rest = text.split(":")
     try:
         match kind, rest:
@@ -41,19 +41,19 @@ def partition_of(text: str) -> PartitionPlan:
                 return _PLAN.validate_python({"kind": "single"})
             case "even", [owners]:
                 return _PLAN.validate_python({"kind": "even", "owners": owners})
-            case "column", [column]:
-                return _PLAN.validate_python({"kind": "column", "column": column})
-            case "dirichlet", [owners, alpha]:
-                return _PLAN.validate_python({"kind": "label_skew", "owners": owners, "alpha": alpha})
-            case "quantity", [owners, alpha]:
-                return _PLAN.validate_python({"kind": "quantity_skew", "owners": owners, "alpha": alpha})
+            case "by", [column]:
+                return _PLAN.validate_python({"kind": "by_column", "column": column})
+            case "label_skew" | "quantity_skew", [owners, alpha]:
+                return _PLAN.validate_python({"kind": kind, "owners": owners, "alpha": alpha})
+            case "vertical", []:
+                return _PLAN.validate_python({"kind": "vertical", "columns": two_sides(source)})
         if text.endswith((".yaml", ".yml")):
             return _PLAN.validate_python(read_yaml(Path(text), what="partition"))
     except ValidationError as error:
         finding = error.errors()[0]
         raise InvalidInput(f"--partition {text}: {finding['msg']} (got {finding['input']!r})") from None
-    raise InvalidInput(f"--partition {text} is not known; use single, even:3, column:site, dirichlet:3:0.5, "
-                       "quantity:3:1.0, or a YAML file")
+    raise InvalidInput(f"--partition {text} is not known; use single, even:3, by:site, label_skew:3:0.5, "
+                       "quantity_skew:3:1.0, vertical, or a YAML file")
 
 
 def training_of(assignments: list[str], seed: int) -> BoostingParameters:

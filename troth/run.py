@@ -25,7 +25,7 @@ def tabular(
     years: Years = None,
     rows: Rows = None,
     mode: Annotated[str, typer.Option(help="How to train: pooled.")] = "pooled",
-    partition: Annotated[str | None, typer.Option(help="Who holds what: single, even:3, column:site, or a YAML file.")] = None,
+    partition: Annotated[str | None, typer.Option(help="Who holds what: single, even:3, by:site, label_skew:3:0.5, quantity_skew:3:1, vertical, or a YAML file.")] = None,
     policy: PolicyName = "default",
     golden: GoldenFile = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random in the run.")] = 0,
@@ -52,7 +52,7 @@ def tabular(
     chosen = source_of(source, data, schema, years, rows)
     parameters = {
         "data": chosen,
-        "partition": partition_of(partition) if partition else None,
+        "partition_plan": partition_of(partition, chosen) if partition else None,
         "mode": mode,
         "training": training_of(set_ or [], seed),
         "policy": policy,

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from components.data.check import checked, column_findings, refuse
+from components.data.check import check_table, checked, column_findings, refuse
+from components.data.finding import Finding
 from components.data.schema import Schema
 from components.data.table import Table
 from components.errors import InvalidInput
@@ -39,10 +40,22 @@ def read_table(path: Path | str, schema: Schema, *, also: Iterable[str] = ()) ->
     for name in also:
         if name not in names:
             raise InvalidInput(f"column '{name}' is missing in {path.name}; it was asked for besides the schema's")
-    wanted = list(dict.fromkeys([*schema.columns, *also]))
-    if path.suffix.lower() == ".parquet":
-        return checked(_parquet(path, wanted), schema, path.name, also=also)
-    return checked(_csv(path, wanted, _text_columns(schema)), schema, path.name, first_row=2, also=also)
+    columns, first_row = _columns(path, list(dict.fromkeys([*schema.columns, *also])), schema)
+    return checked(columns, schema, path.name, first_row=first_row, also=also)
+
+
+def inspect_table(path: Path | str, schema: Schema) -> list[Finding]:
+    """Everything that is wrong with the table at `path`, where `read_table` stops at the first.
+
+    Raises
+    ------
+    InvalidInput
+        The file cannot be read at all.
+    """
+    path = _readable(path)
+    here = set(column_names(path))
+    columns, first_row = _columns(path, [name for name in schema.columns if name in here], schema)
+    return check_table(columns, schema, path.name, first_row=first_row)
 
 
 def read_columns(path: Path | str) -> pa.Table:
@@ -83,6 +96,13 @@ def _readable(path: Path | str) -> Path:
     if not path.stat().st_size:
         raise InvalidInput(f"file {path} is empty")
     return path
+
+
+def _columns(path: Path, wanted: list[str], schema: Schema) -> tuple[pa.Table, int]:
+    """The wanted columns, and the number the file gives to its first row."""
+    if path.suffix.lower() == ".parquet":
+        return _parquet(path, wanted), 1
+    return _csv(path, wanted, _text_columns(schema)), 2
 
 
 def _text_columns(schema: Schema) -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 
 PROMOTE needs every check to pass, so a level per check already bounds how often an unfit candidate is promoted (an
 intersection-union test: Berger, Technometrics 24, 1982); Holm over the groups of a check makes its claims hold jointly
-as well. REJECT needs only one check to fail, so there Holm runs over every hypothesis of the policy, each kind of check
-with the same share of the level, so that many groups do not drown what is asked of all rows.
+as well. REJECT needs only one check to fail. There Holm runs over the groups of each kind of check, which fails a fit
+candidate with at most the level; or, where a policy asks for it, over every hypothesis it holds, each kind with the same
+share of the level, so that the level bounds how often a fit candidate is rejected by the policy as a whole.
 """
 
 from collections.abc import Sequence
@@ -37,21 +38,30 @@ class Questions:
 
 
 def judge(
-    questions: Sequence[Questions], *, level: float, pass_correction: Literal["holm", "none"]
+    questions: Sequence[Questions],
+    *,
+    level: float,
+    pass_correction: Literal["holm", "none"],
+    fail_correction: Literal["check", "policy"],
 ) -> tuple[Check, ...]:
     """Every check of every question, in order; `level` is the one-sided probability of error."""
     if not questions:
         return ()
     p_beyond = [question.evidence.p_beyond for question in questions]
-    sizes = np.array([len(p) for p in p_beyond])
-    fail_levels = holm_levels(np.concatenate(p_beyond), level, weights=np.repeat(1 / sizes, sizes))
-    fail_levels = np.split(fail_levels, np.cumsum(sizes)[:-1])
+    fail_levels = [holm_levels(p, level) for p in p_beyond] if fail_correction == "check" else _jointly(p_beyond, level)
     checks = []
     for question, fail_level in zip(questions, fail_levels, strict=True):
         p_within = question.evidence.p_within
         pass_level = holm_levels(p_within, level) if pass_correction == "holm" else np.full(len(p_within), level)
         checks.extend(_checks(question, level, pass_level, fail_level))
     return tuple(checks)
+
+
+def _jointly(p_values: Sequence[np.ndarray], level: float) -> list[np.ndarray]:
+    """Holm's levels over all kinds of checks at once, each kind with an equal share."""
+    sizes = np.array([len(p) for p in p_values])
+    levels = holm_levels(np.concatenate(p_values), level, weights=np.repeat(1 / sizes, sizes))
+    return np.split(levels, np.cumsum(sizes)[:-1])
 
 
 def _checks(question: Questions, level: float, pass_level: np.ndarray, fail_level: np.ndarray) -> list[Check]:

@@ -95,7 +95,11 @@ class Choice(_Section):
 
 
 class Policy(_Section):
-    """Every check of a gate; `confidence` is one-sided, `pass_correction` says whether it holds over groups jointly."""
+    """Every check of a gate; `confidence` is one-sided.
+
+    `pass_correction` says whether it holds jointly over the groups that pass; `fail_correction` whether it bounds wrong
+    failures of each kind of check, or of all of them together.
+    """
 
     name: str = Field(min_length=1)
     about: str = ""
@@ -108,6 +112,7 @@ class Policy(_Section):
     golden_set: GoldenSet | None = None
     groups: GroupChecks | None = None
     pass_correction: Literal["holm", "none"] = "holm"
+    fail_correction: Literal["check", "policy"] = "check"
     choice: Choice = Choice()
 
     @property

@@ -19,7 +19,6 @@ from components.errors import InvalidInput
 from components.partition.plan import OWNER_NAME
 
 _DIGEST = b"troth.digest"
-_FILE = "holding.parquet"
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,9 @@ class HoldingRecord:
 
 
 def write_holding(root: Path, owner: str, part: Table) -> HoldingRecord:
-    """Write an owner's part under `root`/`owner`; untouched when the same part is there already.
+    """Write an owner's part under `root`/`owner`, named by its digest; untouched when it is there already.
+
+    Parts of other deals stay where they are, since an unfinished run may still need them.
 
     Raises
     ------
@@ -46,7 +47,7 @@ def write_holding(root: Path, owner: str, part: Table) -> HoldingRecord:
     folder = Path(root) / owner
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
-    record = HoldingRecord(owner, folder / _FILE, len(part), tuple(part.columns.column_names), part.digest)
+    record = HoldingRecord(owner, folder / f"{part.digest[:16]}.parquet", len(part), tuple(part.columns.column_names), part.digest)
     if not _holds(record, part.schema):
         _replace(record.path, part.columns.replace_schema_metadata({_DIGEST: record.digest.encode()}))
     return record

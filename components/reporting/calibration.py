@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from components.data.predictions import Predictions
 from components.fairness.intervals import wilson_bounds
 from components.reporting import style
+from components.reporting.levels import drawn_levels, group_panels, name_the_rest, name_without_line
 from components.reporting.numbers import count
-from components.reporting.roc import compared, draw_roc, shown_levels
+from components.reporting.roc import compared, draw_roc
 
 BINS, ROWS_PER_BIN, Z95 = 10, 25, 1.959964
 
@@ -81,24 +82,19 @@ def plot_calibration(candidate: Predictions, champion: Predictions | None = None
 def plot_group_calibration(candidate: Predictions) -> Figure:
     """One panel a group column, one line a level; small groups faint, each with its rows."""
     names = list(candidate.groups)
-    figure, panels = style.group_panels(names)
+    figure, panels = group_panels(names)
     events, scores = _judged(candidate)
     reach = 0.0
     for axes, name in zip(panels, names, strict=True):
-        column = candidate.groups[name]
-        codes = shown_levels(column, len(style.LEVELS))
-        for colour, code in zip(style.LEVELS, codes, strict=False):
-            inside = column.codes == code
-            n, level = int(inside.sum()), style.shorten(column.levels[code], 18)
-            bins = reliability(events[inside], scores[inside], bins=5)
-            faint = n < style.SMALL_GROUP
-            if bins is None:
-                axes.plot([], [], color=colour, alpha=0.35, label=style.legible(f"{level}, no rows"))
+        levels = drawn_levels(candidate.groups[name])
+        for level in levels:
+            if bins := reliability(events[level.inside], scores[level.inside], bins=5):
+                said = f"{level.name}, n {count(level.rows)}"
+                top = _dots(axes, bins, said, colour=level.colour, alpha=level.opacity)
+                reach = max(reach, top if level.opacity == 1 else 0)
             else:
-                top = _dots(axes, bins, f"{level}, n {count(n)}", colour=colour, alpha=0.35 if faint else 1)
-                reach = max(reach, 0 if faint else top)
-        if left := len(column.levels) - len(codes):
-            axes.plot([], [], color=style.PAPER, label=f"{left} smaller levels not drawn")
+                name_without_line(axes, f"{level.name}, no rows", level.colour)
+        name_the_rest(axes, candidate.groups[name], levels)
     for axes in panels:
         _finish(axes, candidate, reach)
     return style.describe(
@@ -123,7 +119,7 @@ def _dots(axes: Axes, bins: Reliability, name: str, *, colour: str, alpha: float
         linewidth=1.1,
         marker="o",
         markersize=4,
-        label=style.legible(name),
+        label=style.key_name(name),
     )
     return float(max(bins.upper.max(), bins.score.max()))
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from components.data.predictions import Predictions
 from components.data.table import GroupColumn
 from components.reporting import style
+from components.reporting.levels import drawn_levels, group_panels, name_the_rest, name_without_line
 from components.reporting.numbers import count
 
 
@@ -43,9 +44,11 @@ def draw_roc(axes: Axes, candidate: Predictions, champion: Predictions | None = 
     """Candidate and champion over all rows, in one panel."""
     style.heading(style.tidy(axes), f"ROC, {count(len(candidate))} rows")
     _diagonal(axes)
-    for name, predictions, colour in compared(candidate, champion):
-        if curve := roc(predictions.labels, predictions.scores):
+    for name, model, colour in compared(candidate, champion):
+        if curve := roc(model.labels, model.scores):
             _line(axes, curve, f"{name}, AUC {curve.area:.3f}", colour=colour)
+        else:
+            name_without_line(axes, f"{name}, one class only", colour)
     _finish(axes)
 
 
@@ -58,7 +61,7 @@ def compared(candidate: Predictions, champion: Predictions | None) -> list[tuple
 def plot_group_roc(candidate: Predictions) -> Figure:
     """One panel a group column, one curve a level; small groups faint, each with its rows."""
     names = list(candidate.groups)
-    figure, panels = style.group_panels(names)
+    figure, panels = group_panels(names)
     for axes, name in zip(panels, names, strict=True):
         _diagonal(axes)
         _levels(axes, candidate, candidate.groups[name])
@@ -66,31 +69,16 @@ def plot_group_roc(candidate: Predictions) -> Figure:
     return style.describe(figure, f"ROC curves of the candidate per level of {', '.join(names) or 'no group'}.")
 
 
-def shown_levels(column: GroupColumn, most: int) -> list[int]:
-    """Codes of at most `most` levels, the largest ones, in the column's order."""
-    sizes = np.bincount(column.codes, minlength=len(column.levels))
-    return sorted(np.argsort(-sizes, kind="stable")[:most].tolist())
-
-
 def _levels(axes: Axes, candidate: Predictions, column: GroupColumn) -> None:
-    codes = shown_levels(column, len(style.LEVELS))
-    for colour, code in zip(style.LEVELS, codes, strict=False):
-        rows = column.codes == code
-        n, name = int(rows.sum()), style.shorten(column.levels[code], 18)
-        curve = roc(candidate.labels[rows], candidate.scores[rows])
-        if curve is None:
-            why = f"one class only, n {count(n)}" if n else "no rows"
-            axes.plot([], [], color=colour, alpha=0.35, label=f"{name}, {why}")
+    levels = drawn_levels(column)
+    for level in levels:
+        if curve := roc(candidate.labels[level.inside], candidate.scores[level.inside]):
+            name = f"{level.name}, AUC {curve.area:.2f}, n {count(level.rows)}"
+            _line(axes, curve, name, colour=level.colour, alpha=level.opacity)
         else:
-            _line(
-                axes,
-                curve,
-                f"{name}, AUC {curve.area:.2f}, n {count(n)}",
-                colour=colour,
-                alpha=0.35 if n < style.SMALL_GROUP else 1,
-            )
-    if left := len(column.levels) - len(codes):
-        axes.plot([], [], color=style.PAPER, label=f"{left} smaller levels not drawn")
+            why = f"one class only, n {count(level.rows)}" if level.rows else "no rows"
+            name_without_line(axes, f"{level.name}, {why}", level.colour)
+    name_the_rest(axes, column, levels)
 
 
 def _diagonal(axes: Axes) -> None:
@@ -104,7 +92,7 @@ def _line(axes: Axes, curve: Roc, name: str, *, colour: str, alpha: float = 1) -
         color=colour,
         alpha=alpha,
         linewidth=1.7,
-        label=style.legible(name),
+        label=style.key_name(name),
     )
 
 

@@ -62,14 +62,16 @@ def tidy(axes: Axes, *, grid: Literal["x", "y", "both", "none"] = "both") -> Axe
 
 def heading(axes: Axes, text: str) -> None:
     """A left-aligned title of one panel."""
-    axes.set_title(legible(text), loc="left", fontsize=10.5, fontweight="bold", color=INK, y=1.0, parse_math=False)
+    axes.set_title(
+        shorten(legible(text), 60), loc="left", fontsize=10.5, fontweight="bold", color=INK, y=1.0, parse_math=False
+    )
 
 
 def axis_names(axes: Axes, *, x: str = "", y: str = "") -> None:
     """What the axes measure."""
     for name, place in ((x, axes.set_xlabel), (y, axes.set_ylabel)):
         if name:
-            place(legible(name), fontsize=9.5, color=MUTED, parse_math=False)
+            place(shorten(legible(name), 60), fontsize=9.5, color=MUTED, parse_math=False)
 
 
 def write(axes: Axes, x: float, y: float, text: str, **options) -> None:
@@ -91,6 +93,8 @@ def footnote(figure: Figure, text: str) -> None:
 
 def key(axes: Axes, *, corner: Literal["lower right", "upper left"], **options) -> None:
     """Name the labelled lines in the corner that the curves leave empty."""
+    if not axes.get_legend_handles_labels()[1]:
+        return
     right = corner == "lower right"
     box = axes.legend(
         loc=corner,
@@ -114,24 +118,16 @@ def arrows(axes: Axes, heights: np.ndarray, x: float, direction: Literal["<", ">
         axes.plot(np.full(len(heights), x), heights, direction, markersize=4.5, clip_on=False, **options)
 
 
-def group_panels(names: Sequence[str]) -> tuple[Figure, list[Axes]]:
-    """A square panel for each group column, two abreast, with tick labels at the outer panels only."""
-    columns = min(2, max(1, len(names)))
-    rows = -(-len(names) // columns) or 1
-    figure = canvas(height=3.3 * rows if columns == 2 else 4.8)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for spare in panels[len(names) :]:
-        spare.set_visible(False)
-        panels[len(names) - columns].tick_params(labelbottom=True)
-    for axes, name in zip(panels, names, strict=False):
-        heading(tidy(axes), shorten(name))
-    return figure, list(panels[: len(names)])
-
-
 def as_percent(axes: Axes, which: Literal["x", "y", "both"] = "both") -> None:
     """Ticks of a rate in percent."""
     for axis in ([axes.xaxis] if which != "y" else []) + ([axes.yaxis] if which != "x" else []):
         axis.set_major_formatter(FuncFormatter(lambda rate, _: f"{100 * rate:.4g} %".replace("-", "−")))
+
+
+def key_name(text: str) -> str:
+    """A line's label; matplotlib drops those that open with an underscore from a legend, and no group may vanish."""
+    name = legible(text)
+    return f" {name}" if name.startswith("_") else name
 
 
 def row_notes(axes: Axes, notes: Sequence[str]) -> None:

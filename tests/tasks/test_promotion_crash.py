@@ -112,7 +112,7 @@ def survives(operation: str, steps: int, place: Place, processes) -> bool:
 
     OPERATIONS[operation](place, place.client)
     found = examine(place.client, place.settings, NAME)
-    assert (found.findings, found.standing.pending) == ((), None)
+    assert (found.findings, found.standing.pending, found.is_mirrored) == ((), None, True)
     assert found.standing.champion == found.aliases["champion"] == CHAMPION[operation][-1]
     assert found.standing.previous == found.aliases.get("previous")
     end = {"promote": "promoted", "override": "promoted", "rollback": "rolled_back"}.get(operation, operation)

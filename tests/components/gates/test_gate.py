@@ -63,7 +63,7 @@ def test_even_flips_pass_not_worse_and_fail_the_flip_budget(models):
 
 def test_evidence_of_being_worse_that_is_not_enough_to_reject_still_holds(models):
     """p = 0.04 among two kinds of check: not enough to reject, too much to promote."""
-    policy = Policy(name="p", not_worse={}, maximum_error={"budget": 0.5})
+    policy = Policy(name="p", not_worse={}, maximum_error={"budget": 0.5}, fail_correction="policy")
     verdict = run_gate(policy, *models.update(800, 23, 12, 165))
     assert 0.025 < binomtest(23, 35, alternative="greater").pvalue < 0.05
     assert only(verdict, "not_worse").outcome is Outcome.INCONCLUSIVE

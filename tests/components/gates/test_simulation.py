@@ -49,7 +49,8 @@ def one(first, others):
 
 OVERALL = {"flip_budget": {"nfr": 0.03}, "not_worse": {}}
 IN_GROUPS = {"nfr": {"budget": 0.06}, "error": {"budget": 0.05}, "gap": [{"metric": "error", "tolerance": 0.08}]}
-FULL = Policy.model_validate({"name": "full", **OVERALL, "maximum_error": {"budget": 0.3}, "groups": IN_GROUPS})
+CHECKS = {**OVERALL, "maximum_error": {"budget": 0.3}, "groups": IN_GROUPS}
+FULL = Policy.model_validate({"name": "full", "fail_correction": "policy", **CHECKS})
 UNCORRECTED = FULL.model_copy(update={"pass_correction": "none"})
 
 # What sits exactly on its budget while everything else is far within; there the gate errs most.
@@ -76,6 +77,17 @@ def test_what_misses_a_budget_by_nothing_is_seldom_promoted_and_seldom_rejected(
 def test_what_keeps_every_budget_is_seldom_rejected(gates):
     """Within the null, but near: a gate that looked at estimates alone would reject many of these."""
     made = decisions(FULL, gates, negative=0.028, positive=0.03, wrong=np.linspace(0.05, 0.1, len(LEVELS)))
+    assert_at_most_one_in_twenty(made, Decision.REJECT)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("gates", GATES)
+def test_each_kind_of_check_seldom_rejects_what_keeps_its_budget(check, gates):
+    """Unless told otherwise the level is each check's own; everything sits exactly on its budget here."""
+    asked = {check: CHECKS[check]} if check != "groups" else {"groups": {"nfr": IN_GROUPS["nfr"]}}
+    policy = Policy.model_validate({"name": check, **asked})
+    share = 0.06 if check == "groups" else 0.03
+    made = decisions(policy, gates, negative=share, positive=share, wrong=0.3 - share)
     assert_at_most_one_in_twenty(made, Decision.REJECT)
 
 

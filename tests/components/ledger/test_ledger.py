@@ -80,22 +80,23 @@ def test_the_line_is_canonical_json(written):
     assert line == json.dumps(json.loads(line), sort_keys=True, separators=(",", ":")).encode()
 
 
+@pytest.mark.parametrize("line", [2, 4], ids=["middle", "last"])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_change_to_any_field_is_found(written, keys, name):
+def test_a_change_to_any_field_is_found(written, keys, name, line):
     def change(lines):
-        document = json.loads(lines[2])
+        document = json.loads(lines[line])
         value = document[name]
         document[name] = (
             value + 1 if isinstance(value, int) else [*value, "x"] if isinstance(value, list)
             else "hold" if name == "action" else f"{value or ''}0"
         )
-        lines[2] = json.dumps(document, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+        lines[line] = json.dumps(document, sort_keys=True, separators=(",", ":")).encode() + b"\n"
         return lines
 
     rewrite(written, change)
     findings = verify(written.read(), model="care", keys=keys, mirror=None)
     assert findings
-    assert {finding.sequence for finding in findings} <= {3, 4}
+    assert {finding.sequence for finding in findings} <= {line + 1, line + 2}
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("hash", "signature", "key")])
@@ -126,6 +127,14 @@ def test_a_change_with_the_hash_made_to_fit_is_found_by_the_signature(written, k
 def test_damage_is_found(written, keys, change, found):
     rewrite(written, change)
     assert found in problems(written, keys)
+
+
+def test_an_entry_of_another_history_under_the_same_key_is_found(written, keys, key):
+    second, third = written.entries()[1:3]
+    other = seal(saying("7"), model="care", time=third.time, previous=second, key=key)
+    rewrite(written, lambda lines: [*lines[:2], other.line + b"\n", *lines[3:]])
+    findings = verify(written.read(), model="care", keys=keys, mirror=None)
+    assert [(finding.sequence, finding.problem) for finding in findings] == [(4, "chain")]
 
 
 def test_truncation_shows_only_against_the_mirror(written, keys):

@@ -151,7 +151,9 @@ def test_candidates_are_all_drawn_and_the_chosen_one_ringed():
     assert has_point(figure, 0.01, 0.188)
     rings = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "none"]
     assert [line.get_xydata()[0].tolist() for line in rings] == [[0.01, 0.188]]
-    assert {"plain", "blend", "budget 2 %", "champion's error 21.0 %", "within seed noise", "1 not measured"} <= texts(figure)
+    assert {"plain", "blend", "budget 2 %", "champion's error 21.0 %", "within seed noise", "1 not measured"} <= texts(
+        figure
+    )
 
 
 def test_many_candidates_keep_their_names_apart():
@@ -272,8 +274,16 @@ def test_no_rows_no_plots(pair):
 
 def test_one_row_and_one_class(pair):
     for rows in (np.array([0]), np.flatnonzero(pair[0].labels == 1)[:30]):
-        for figure in plots_of_predictions(pair[0].take(rows), pair[1].take(rows)).values():
-            assert_drawn(figure)
+        plots = plots_of_predictions(pair[0].take(rows), pair[1].take(rows))
+        assert "candidate, one class only" in texts(plots["scores"])
+        assert_drawn(plots["group_calibration"])
+
+
+def test_a_level_that_opens_with_an_underscore_keeps_its_place_in_the_key(pair):
+    column = GroupColumn(pair[0].groups["sex"].codes, ("_a", "b"))
+    model = type(pair[0])(pair[0].rule, pair[0].row_ids, pair[0].labels, {"g": column}, pair[0].scores)
+    for figure in (plot_group_roc(model), plot_group_calibration(model)):
+        assert any(text.strip().startswith("_a, ") for text in texts(figure))
 
 
 def test_learning_curves_are_named_at_their_ends():
