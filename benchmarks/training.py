@@ -2,9 +2,9 @@
 
     python benchmarks/training.py [--rows 1000000] [--features 30] [--rounds 50]
 
-Every run is a process of its own, started in turn, so that peaks do not mix. Plain runs train on a `DMatrix` (what most
-people write) and on a `QuantileDMatrix`; ours starts from a `Table`. All three hold the float32 matrix from the start,
-and what they cost up to there is subtracted from the times, not from the peak.
+Every run is a process of its own, started in turn, so that peaks do not mix. Plain runs start from a float32 matrix and
+train on a `DMatrix` (what most people write) or a `QuantileDMatrix`; ours starts from a `Table`, whose Arrow columns
+count in its peak beside the matrix made from them. Times begin when the data are there.
 """
 
 import argparse

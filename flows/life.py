@@ -6,6 +6,8 @@ keep closer to the champion have their turn; then a third year. Nothing is stage
 that differ in years, candidates and policy alone, and what becomes of each is for the evidence to say.
 """
 
+from pathlib import Path
+
 from prefect import flow
 
 from components.boosting import BoostingParameters, CandidatePlan
@@ -13,7 +15,7 @@ from flows.tabular import tabular
 from tasks.inputs import RandHie
 from tasks.references import Promoted
 
-GOLDEN = "deploy/golden/rand_hie.csv"
+GOLDEN = Path(__file__).resolve().parent.parent / "deploy" / "golden" / "rand_hie.csv"
 TRAINING = BoostingParameters(rounds=100, max_depth=3)
 RETRAIN_ONLY = CandidatePlan(kinds=())
 
@@ -21,10 +23,11 @@ RETRAIN_ONLY = CandidatePlan(kinds=())
 @flow(name="life", flow_run_name="life of a model", persist_result=True, result_serializer="json")
 def life() -> list[Promoted]:
     """A first champion, an update refused, an update that keeps closer, and the year after."""
-    years = [
+    update = {"policy": "rand_hie", "golden": str(GOLDEN)}
+    runs = [
         {"data": RandHie(years=(1,)), "candidates": RETRAIN_ONLY},
-        {"data": RandHie(years=(1, 2)), "candidates": RETRAIN_ONLY, "policy": "strict"},
-        {"data": RandHie(years=(1, 2))},
-        {"data": RandHie(years=(1, 2, 3))},
+        {"data": RandHie(years=(1, 2)), "candidates": RETRAIN_ONLY, **update},
+        {"data": RandHie(years=(1, 2)), **update},
+        {"data": RandHie(years=(1, 2, 3)), **update},
     ]
-    return [tabular(training=TRAINING, **year) for year in years]
+    return [tabular(training=TRAINING, **run) for run in runs]

@@ -28,21 +28,34 @@ Mode = Literal["pooled"]
 def tabular(
     data: Source = RandHie(),
     mode: Annotated[Mode, Field(description="Who may see the rows: pooled trains where all of them lie.")] = "pooled",
-    partition_plan: Annotated[PartitionPlan | None, Field(description="Who holds what; empty: the source's own.")] = None,
+    partition_plan: Annotated[
+        PartitionPlan | None, Field(description="Who holds what; empty: the source's own.")
+    ] = None,
     training: BoostingParameters = BoostingParameters(),
     candidates: CandidatePlan = CandidatePlan(),
     policy: Annotated[str, Field(description="A name in deploy/policies, or a path.")] = "default",
     golden: Annotated[str | None, Field(description="File of rows on which no flip is allowed.")] = None,
     split: SplitShares = SplitShares(),
     seed: Annotated[int, Field(ge=0, description="Seed of the deal to owners.")] = 0,
-    on_hold: Annotated[Literal["leave", "ask"], Field(description="On HOLD: leave it, or ask a person here.")] = "leave",
+    on_hold: Annotated[
+        Literal["leave", "ask"], Field(description="On HOLD: leave it, or ask a person here.")
+    ] = "leave",
     hold_hours: Annotated[float, Field(gt=0, description="How long to wait for that person.")] = 24.0,
 ) -> Promoted:
     """Train a candidate, hold it against the champion, and let it into production if it keeps every promise."""
     rules = load_policy(policy)
     model = load_settings().model_name("tabular", name_of(data))
-    request = request_of(data=data, mode=mode, partition=partition_plan, training=training, candidates=candidates,
-                         policy=rules, golden=golden, split=split, seed=seed)
+    request = request_of(
+        data=data,
+        mode=mode,
+        partition=partition_plan,
+        training=training,
+        candidates=candidates,
+        policy=rules,
+        golden=golden,
+        split=split,
+        seed=seed,
+    )
     with pipeline_run("tabular", name=f"tabular {data.kind} {mode}", model=model, request=request) as run:
         dealt = partition(run, data, partition_plan, split, golden, seed)
         trained = train(run, dealt, mode, training, candidates)

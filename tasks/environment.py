@@ -21,6 +21,9 @@ _DEFAULTS = {
     # A model from the registry must never run code of its own when it is loaded.
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    # Left alone, MLflow asks a server that has died for minutes before it says so.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
     "PREFECT_CLI_PROMPT": "false",
     # The embedded server migrates its database on the first start, which takes long on a busy machine.

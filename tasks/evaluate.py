@@ -4,6 +4,7 @@ The two sets share no person, so choosing the best of many candidates does not f
 Both use one row a person, which is what makes their rows independent.
 """
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import xgboost
 from mlflow import MlflowClient
 
-from components.boosting.model import model_digest
+from components.boosting.model import from_document, model_digest
 from components.boosting.pooled import predict
 from components.compatibility import count_flips
 from components.data.prediction_file import pseudonymous, write_predictions
@@ -19,13 +20,14 @@ from components.data.predictions import Predictions, predictions_of
 from components.data.reading import read_table
 from components.data.schema import Label
 from components.data.table import Table
+from components.errors import InvalidInput
 from components.fairness import group_metrics, one_row_per_person
 from components.gates import CandidateScore, Choice, choose
 from components.reporting.measures import overall_measures
 from tasks.champion import champion_at_start
 from tasks.holdings import divide, pooled_table, schema_of
 from tasks.keys import row_key
-from tasks.references import Data, Evaluated, Run, Trained
+from tasks.references import Data, Evaluated, Run, Stored, Trained
 from tasks.stage import logger, stage
 from tasks.tracking import Stage, connect, stage_run
 
@@ -42,7 +44,7 @@ def evaluate(run: Run, data: Data, trained: Trained, choice: Choice, golden: str
         part = divide(data, table)
         selection, gate = (_independent(table.take(rows)) for rows in (part.selection, part.gate))
         champion = champion_at_start(client, settings, run)
-        boosters = {name: load_candidate(client, trained["run_id"], path) for name, path in trained["candidates"].items()}
+        boosters = {name: load_candidate(client, stored) for name, stored in trained["candidates"].items()}
 
         old_right = predictions_of(selection, predict(champion.booster, selection)).right if champion else None
         scores = _scores(selection, boosters, old_right)
@@ -74,9 +76,16 @@ def evaluate(run: Run, data: Data, trained: Trained, choice: Choice, golden: str
         here.metrics({f"error.{one.group}": one.value for one in group_metrics(candidate, "error")})
         here.record([_record(score) for score in scores], "candidates.json")
         return Evaluated(
-            run_id=here.run_id, mode=trained["mode"], chosen=chosen.name, model=trained["candidates"][chosen.name],
-            model_digest=model_digest(booster), scores=[_record(score) for score in scores],
-            champion_error=None if old_right is None else float(1 - old_right.mean()), champion=champion is not None, golden=golden is not None, context=context, majority=majority,
+            run_id=here.run_id,
+            mode=trained["mode"],
+            chosen=chosen.name,
+            model=trained["candidates"][chosen.name],
+            scores=[_record(score) for score in scores],
+            champion_error=None if old_right is None else float(1 - old_right.mean()),
+            champion=champion is not None,
+            golden=golden is not None,
+            context=context,
+            majority=majority,
         )
 
 
@@ -84,10 +93,23 @@ def _independent(table: Table) -> Table:
     return table.take(one_row_per_person(table))
 
 
-def load_candidate(client: MlflowClient, run_id: str, path: str) -> xgboost.Booster:
-    """A candidate as the train stage kept it."""
+def load_candidate(client: MlflowClient, stored: Stored) -> xgboost.Booster:
+    """A model as the train stage kept it; another one in its place is refused.
+
+    Raises
+    ------
+    InvalidInput
+        The artifact is not the model that was trained.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        return xgboost.Booster(model_file=client.download_artifacts(run_id, path, folder))
+        text = Path(client.download_artifacts(stored["run_id"], stored["path"], folder)).read_text()
+    booster = from_document(json.loads(text))
+    if model_digest(booster) != stored["digest"]:
+        raise InvalidInput(
+            f"artifact {stored['path']} of run {stored['run_id']} is not the model that was trained; "
+            "find out who changed it, and train again"
+        )
+    return booster
 
 
 def _scores(table: Table, boosters: dict[str, xgboost.Booster], old_right: np.ndarray | None) -> list[CandidateScore]:
@@ -108,8 +130,8 @@ def _context(client: MlflowClient, trained: Trained, gate: Table) -> dict[str, f
     if trained["noise"] is None:
         return {}
     first, second = (
-        predictions_of(gate, predict(load_candidate(client, trained["run_id"], path), gate)).right
-        for path in (trained["candidates"]["retrain"], trained["noise"])
+        predictions_of(gate, predict(load_candidate(client, stored), gate)).right
+        for stored in (trained["candidates"]["retrain"], trained["noise"])
     )
     return {"noise_floor": count_flips(first, second).negative_flip_rate}
 

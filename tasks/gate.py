@@ -9,9 +9,9 @@ from mlflow import MlflowClient
 from prefect.artifacts import create_markdown_artifact
 from prefect.context import TaskRunContext
 
+from components.compatibility import count_flips
 from components.data.prediction_file import read_predictions
 from components.data.predictions import Predictions
-from components.compatibility import count_flips
 from components.gates import GoldenPredictions, Policy, Verdict, run_gate
 from components.reporting import Report, render_verdict_markdown
 from tasks.evaluate import CANDIDATE, CHAMPION, GOLDEN_CANDIDATE, GOLDEN_CHAMPION
@@ -32,7 +32,11 @@ def gate(run: Run, evaluated: Evaluated, policy: Policy) -> Judged:
     with stage_run(client, run, "gate") as here:
         candidate, champion, golden = stored_predictions(client, evaluated)
         verdict = run_gate(
-            policy, candidate, champion, golden=golden, context=evaluated["context"],
+            policy,
+            candidate,
+            champion,
+            golden=golden,
+            context=evaluated["context"],
             constant_right=constant_right(candidate, evaluated["majority"]),
         )
         here.record(verdict.to_json(), VERDICT)
@@ -44,12 +48,18 @@ def gate(run: Run, evaluated: Evaluated, policy: Policy) -> Judged:
         logger().info("%s by policy %s: %s", verdict.decision, policy.name, verdict.reasons[0])
         if TaskRunContext.get():
             create_markdown_artifact(
-                key="verdict", description=f"{run['name']}: {verdict.decision}",
-                markdown=render_verdict_markdown(_summary(settings, run, evaluated, policy, candidate, champion, verdict)),
+                key="verdict",
+                description=f"{run['name']}: {verdict.decision}",
+                markdown=render_verdict_markdown(
+                    _summary(settings, run, evaluated, policy, candidate, champion, verdict)
+                ),
             )
         return Judged(
-            run_id=here.run_id, decision=verdict.decision, reasons=list(verdict.reasons),
-            policy=policy.name, policy_digest=policy_digest(policy),
+            run_id=here.run_id,
+            decision=verdict.decision,
+            reasons=list(verdict.reasons),
+            policy=policy.name,
+            policy_digest=policy_digest(policy),
         )
 
 
@@ -69,8 +79,15 @@ def stored_predictions(
         return read(CANDIDATE), read(CHAMPION) if has_champion else None, golden
 
 
-def _summary(settings: Settings, run: Run, evaluated: Evaluated, policy: Policy, candidate: Predictions,
-             champion: Predictions | None, verdict: Verdict) -> Report:
+def _summary(
+    settings: Settings,
+    run: Run,
+    evaluated: Evaluated,
+    policy: Policy,
+    candidate: Predictions,
+    champion: Predictions | None,
+    verdict: Verdict,
+) -> Report:
     """The part of the report that is known by now."""
     return Report(
         title=f"{run['model']}, candidate {evaluated['chosen']}",

@@ -12,7 +12,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from components.data.multiple_sclerosis import MULTIPLE_SCLEROSIS, MULTIPLE_SCLEROSIS_OWNERS, simulate_multiple_sclerosis
+from components.data.multiple_sclerosis import (
+    MULTIPLE_SCLEROSIS,
+    MULTIPLE_SCLEROSIS_OWNERS,
+    simulate_multiple_sclerosis,
+)
 from components.data.rand_hie import RAND_HIE, RAND_HIE_OWNERS, load_rand_hie
 from components.data.reading import read_table
 from components.data.schema import read_schema
@@ -112,8 +116,10 @@ def request_of(*, data: Source, golden: str | None, **parameters) -> dict:
         "data": data.model_dump(mode="json"),
         "fingerprint": fingerprint(data),
         "golden": golden and file_digest(Path(golden)),
-        **{name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-           for name, value in parameters.items()},
+        **{
+            name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+            for name, value in parameters.items()
+        },
     }
 
 

@@ -140,8 +140,16 @@ def _at_alias(client: MlflowClient, name: str, alias: str) -> str:
         raise InvalidInput(f"model '{name}' has no version at alias '{alias}'; set it, or give a version") from None
 
 
-def _read(client: MlflowClient, settings: Settings, name: str, version: str, model_meant: str | None,
-          schema_meant: str | None, *, by: str) -> LoadedModel:
+def _read(
+    client: MlflowClient,
+    settings: Settings,
+    name: str,
+    version: str,
+    model_meant: str | None,
+    schema_meant: str | None,
+    *,
+    by: str,
+) -> LoadedModel:
     """The version, if it holds what `by` says it does."""
     what = f"version {version} of model '{name}'"
     stored = read_stored(settings, client.get_model_version_download_uri(name, version), what=what)

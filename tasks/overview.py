@@ -48,12 +48,19 @@ def runs(client: MlflowClient, settings: Settings, *, most: int) -> list[RunStat
     ids = [experiment.experiment_id for experiment in found if experiment]
     if not ids:
         return []
-    newest = client.search_runs(ids, "tags.`troth.pipeline` != ''", order_by=["attributes.start_time DESC"], max_results=most)
+    newest = client.search_runs(
+        ids, "tags.`troth.pipeline` != ''", order_by=["attributes.start_time DESC"], max_results=most
+    )
     return [
         RunStatus(
-            run.info.run_id, run.info.run_name, datetime.fromtimestamp(run.info.start_time / 1000, UTC), run.info.status,
-            run.data.tags.get("troth.verdict", ""), run.data.tags.get("troth.version", ""),
-            run.data.metrics.get("error_new"), run.data.metrics.get("nfr"),
+            run.info.run_id,
+            run.info.run_name,
+            datetime.fromtimestamp(run.info.start_time / 1000, UTC),
+            run.info.status,
+            run.data.tags.get("troth.verdict", ""),
+            run.data.tags.get("troth.version", ""),
+            run.data.metrics.get("error_new"),
+            run.data.metrics.get("nfr"),
         )
         for run in newest
     ]
@@ -68,8 +75,16 @@ def _model(client: MlflowClient, settings: Settings, name: str) -> ModelStatus:
     champion, meant = found.aliases.get(names.champion), found.standing.champion
     trouble = found.findings[0].detail if found.findings else None
     if trouble is None and found.standing.pending:
-        trouble = f"a change to version {found.standing.pending.version} was left half-done; the next promotion finishes it"
+        trouble = (
+            f"a change to version {found.standing.pending.version} was left half-done; the next promotion finishes it"
+        )
     elif trouble is None and champion != meant:
         trouble = f"the alias is at version {champion or 'none'}, the ledger says {meant or 'none'}; somebody moved it"
-    return ModelStatus(name, champion, found.aliases.get(names.challenger), found.aliases.get(names.previous),
-                       len(found.entries), trouble)
+    return ModelStatus(
+        name,
+        champion,
+        found.aliases.get(names.challenger),
+        found.aliases.get(names.previous),
+        len(found.entries),
+        trouble,
+    )

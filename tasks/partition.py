@@ -60,24 +60,49 @@ def partition(
         if champion := champion_at_start(client, settings, run):
             check_signature(champion.schema, table.schema)
         dealt = deal(table, plan, seed)
-        records = [write_holding(settings.owners, owner, held(table, holding)) for owner, holding in dealt.holdings.items()]
+        records = [
+            write_holding(settings.owners, owner, held(table, holding)) for owner, holding in dealt.holdings.items()
+        ]
         owners = owner_summaries(dealt, table)
 
-        here.parameters({"source": source.model_dump(mode="json"), "plan": plan.model_dump(mode="json"),
-                         "split": split.model_dump(), "seed": seed})
+        here.parameters(
+            {
+                "source": source.model_dump(mode="json"),
+                "plan": plan.model_dump(mode="json"),
+                "split": split.model_dump(),
+                "seed": seed,
+            }
+        )
         here.dataset(table.schema.name, table.digest, {"source": source.kind}, "partition")
-        here.metrics({"rows": len(table), "owners": len(owners), "persons": len(np.unique(table.person)),
-                      **{f"rows.{owner.owner}": owner.rows for owner in owners},
-                      **{f"split.{name}": len(rows) for name, rows in zip(PARTS, _rows(part), strict=True)}})
+        here.metrics(
+            {
+                "rows": len(table),
+                "owners": len(owners),
+                "persons": len(np.unique(table.person)),
+                **{f"rows.{owner.owner}": owner.rows for owner in owners},
+                **{f"split.{name}": len(rows) for name, rows in zip(PARTS, _rows(part), strict=True)},
+            }
+        )
         here.record([asdict(owner) for owner in owners], OWNERS)
         here.record(table.schema.model_dump(mode="json", exclude_none=True), "schema.yaml")
         _show(owners)
-        logger().info("dealt %s rows of %s to %d owner%s", f"{len(table):,}", table.schema.name, len(owners),
-                      "" if len(owners) == 1 else "s")
+        logger().info(
+            "dealt %s rows of %s to %d owner%s",
+            f"{len(table):,}",
+            table.schema.name,
+            len(owners),
+            "" if len(owners) == 1 else "s",
+        )
         return Data(
-            name=table.schema.name, digest=table.digest, schema=table.schema.model_dump_json(),
-            holdings=[asdict(record) | {"path": str(record.path), "columns": list(record.columns)} for record in records],
-            missing_rows="drop", split={"salt": split.salt, "shares": list(split.shares)}, rows=len(table),
+            name=table.schema.name,
+            digest=table.digest,
+            schema=table.schema.model_dump_json(),
+            holdings=[
+                asdict(record) | {"path": str(record.path), "columns": list(record.columns)} for record in records
+            ],
+            missing_rows="drop",
+            split={"salt": split.salt, "shares": list(split.shares)},
+            rows=len(table),
             through=_newest(table, part),
         )
 
@@ -108,5 +133,7 @@ def _newest(table: Table, part: Split) -> float | None:
 
 def _show(owners: tuple[OwnerSummary, ...]) -> None:
     if TaskRunContext.get():
-        rows = [{"owner": one.owner, "rows": one.rows, "persons": one.persons, "columns": one.columns} for one in owners]
+        rows = [
+            {"owner": one.owner, "rows": one.rows, "persons": one.persons, "columns": one.columns} for one in owners
+        ]
         create_table_artifact(key="partition", table=rows, description="Who holds what")

@@ -15,9 +15,9 @@ from prefect.context import FlowRunContext
 
 from components.errors import InvalidInput
 from tasks.links import mlflow_link, prefect_link
-from tasks.registry_reach import check_reachable
-from tasks.references import Run
 from tasks.loader import champion_of
+from tasks.references import Run
+from tasks.registry_reach import check_reachable
 from tasks.settings import Settings
 from tasks.stage import logger
 from tasks.tracking import Stage, close_run, connect, open_run
@@ -36,8 +36,16 @@ def pipeline_run(pipeline: str, *, name: str, model: str, request: Mapping[str, 
         if context:
             flow_run = str(context.flow_run.id)
             tags |= {"prefect.flow_run_id": flow_run, "prefect.link": prefect_link(settings, flow_run)}
-        run = open_run(client, settings, pipeline=pipeline, name=name, model=model, key=key,
-                       champion=champion and champion.version, tags=tags)
+        run = open_run(
+            client,
+            settings,
+            pipeline=pipeline,
+            name=name,
+            model=model,
+            key=key,
+            champion=champion and champion.version,
+            tags=tags,
+        )
         Stage(client, run["run_id"]).parameters(request)
         if run["resumed"]:
             logger().info("continuing the unfinished run %s; finished stages are not repeated", run["name"])

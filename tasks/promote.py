@@ -35,14 +35,21 @@ def promote(run: Run, registered: Registered, judged: Judged) -> Promoted:
     """PROMOTE moves the champion's alias, HOLD the challenger's, REJECT none; the ledger has an entry of each."""
     settings, client = connect()
     with stage_run(client, run, "promote") as here, concurrency(LIMIT, occupy=1, strict=False):
+        verdict = stored_verdict(client, judged["run_id"])
         outcome = decide_promotion(
-            client, settings, name=registered["model"], version=registered["version"],
-            verdict=stored_verdict(client, judged["run_id"]), expected_champion=run["champion"],
-            model_digest=registered["model_digest"], policy=judged["policy"], policy_digest=judged["policy_digest"],
+            client,
+            settings,
+            name=registered["model"],
+            version=registered["version"],
+            verdict=verdict,
+            expected_champion=run["champion"],
+            model_digest=registered["model_digest"],
+            policy=judged["policy"],
+            policy_digest=judged["policy_digest"],
         )
         here.tags({"troth.action": outcome.action, "troth.champion": outcome.champion or ""})
         _tell(registered["model"], outcome)
-        return _promoted(judged, outcome)
+        return _promoted(judged, verdict, outcome)
 
 
 @stage(version=1, run_name="override {registered[model]} v{registered[version]}", tags=("registry",), cached=False)
@@ -50,11 +57,17 @@ def override(run: Run, registered: Registered, judged: Judged, approval: Approva
     """A person's word against a HOLD."""
     settings, client = connect()
     with stage_run(client, run, "override") as here, concurrency(LIMIT, occupy=1, strict=False):
-        outcome = promote_by_hand(client, settings, name=registered["model"], version=registered["version"],
-                                  why=approval.reason, who=approval.name or None)
+        outcome = promote_by_hand(
+            client,
+            settings,
+            name=registered["model"],
+            version=registered["version"],
+            why=approval.reason,
+            who=approval.name or None,
+        )
         here.tags({"troth.action": outcome.action, "troth.champion": outcome.champion or ""})
         _tell(registered["model"], outcome)
-        return _promoted(judged, outcome)
+        return _promoted(judged, stored_verdict(client, judged["run_id"]), outcome)
 
 
 def stored_verdict(client: MlflowClient, run_id: str) -> Verdict:
@@ -63,9 +76,18 @@ def stored_verdict(client: MlflowClient, run_id: str) -> Verdict:
         return Verdict.from_json(json.loads(Path(client.download_artifacts(run_id, VERDICT, folder)).read_text()))
 
 
-def _promoted(judged: Judged, outcome: PromotionOutcome) -> Promoted:
-    return Promoted(decision=judged["decision"], action=outcome.action, version=outcome.version,
-                    champion=outcome.champion, replaced=outcome.replaced, sequence=outcome.sequence, because=judged["reasons"][0], why=outcome.why)
+def _promoted(judged: Judged, verdict: Verdict, outcome: PromotionOutcome) -> Promoted:
+    return Promoted(
+        decision=judged["decision"],
+        action=outcome.action,
+        version=outcome.version,
+        champion=outcome.champion,
+        replaced=outcome.replaced,
+        sequence=outcome.sequence,
+        because=judged["reasons"][0],
+        why=outcome.why,
+        figures=verdict.context,
+    )
 
 
 def _tell(name: str, outcome: PromotionOutcome) -> None:

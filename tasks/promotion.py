@@ -38,9 +38,20 @@ class PromotionOutcome:
     why: str
 
 
-def decide_promotion(client: MlflowClient, settings: Settings, *, name: str, version: str, verdict: Verdict,
-                     expected_champion: str | None, model_digest: str, policy: str, policy_digest: str,
-                     who: str | None = None, why: str = "") -> PromotionOutcome:
+def decide_promotion(
+    client: MlflowClient,
+    settings: Settings,
+    *,
+    name: str,
+    version: str,
+    verdict: Verdict,
+    expected_champion: str | None,
+    model_digest: str,
+    policy: str,
+    policy_digest: str,
+    who: str | None = None,
+    why: str = "",
+) -> PromotionOutcome:
     """Carry out a gate's verdict on `version`.
 
     PROMOTE makes it champion, and the old champion `previous`; HOLD makes it challenger; REJECT leaves it tagged with
@@ -87,8 +98,9 @@ def decide_promotion(client: MlflowClient, settings: Settings, *, name: str, ver
         return _outcome(desk, entry)
 
 
-def promote_by_hand(client: MlflowClient, settings: Settings, *, name: str, version: str, why: str,
-                    who: str | None = None) -> PromotionOutcome:
+def promote_by_hand(
+    client: MlflowClient, settings: Settings, *, name: str, version: str, why: str, who: str | None = None
+) -> PromotionOutcome:
     """Make a version champion against the gate's verdict, on somebody's responsibility.
 
     It also settles an alias that was moved outside the ledger: promoting the ledger's own champion puts it back.
@@ -113,8 +125,9 @@ def promote_by_hand(client: MlflowClient, settings: Settings, *, name: str, vers
         return _outcome(desk, carry_out(desk, replace(said, replaces=champion, who=who or this_person(), why=why)))
 
 
-def rollback(client: MlflowClient, settings: Settings, *, name: str, why: str, who: str | None = None,
-             leaving: str | None = None) -> PromotionOutcome:
+def rollback(
+    client: MlflowClient, settings: Settings, *, name: str, why: str, who: str | None = None, leaving: str | None = None
+) -> PromotionOutcome:
     """Give the champion's place back to the version it replaced; a second rollback goes one further back.
 
     Wherever the alias was moved outside the ledger, it goes to the version the ledger returns to.

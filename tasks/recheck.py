@@ -45,8 +45,9 @@ def recheck(run: Run, source: Source, policy: Policy, golden: str | None, split:
             rows = read_table(Path(golden), table.schema)
             kept = GoldenPredictions(predictions_of(rows, predict(champion.booster, rows)), None)
         answer = constant_answer(table.take(part.train).labels, predictions.rule)
-        verdict = run_gate(policy, predictions, None, golden=kept, context={},
-                           constant_right=constant_right(predictions, answer))
+        verdict = run_gate(
+            policy, predictions, None, golden=kept, context={}, constant_right=constant_right(predictions, answer)
+        )
         holds = verdict.decision is not Decision.REJECT
         here.dataset(table.schema.name, table.digest, {"source": source.kind, "part": "gate"}, "recheck")
         here.record(verdict.to_json(), VERDICT)
@@ -54,12 +55,31 @@ def recheck(run: Run, source: Source, policy: Policy, golden: str | None, split:
         here.metrics({"rows": len(gate), **verdict.context, "keeps_its_word": int(holds)})
         here.tags({"troth.verdict": verdict.decision, "troth.reasons": " | ".join(verdict.reasons)})
         if TaskRunContext.get():
-            summary = Report(title=f"{run['model']} version {champion.version} on fresh rows", made_at="", mode="recheck",
-                             rows=len(gate), verdict=verdict, error=float(1 - np.mean(predictions.right)),
-                             links={"MLflow run": mlflow_link(settings, run)})
-            create_markdown_artifact(key="recheck", markdown=render_verdict_markdown(summary),
-                                     description=f"Champion v{champion.version}: {verdict.decision}")
+            summary = Report(
+                title=f"{run['model']} version {champion.version} on fresh rows",
+                made_at="",
+                mode="recheck",
+                rows=len(gate),
+                verdict=verdict,
+                error=float(1 - np.mean(predictions.right)),
+                links={"MLflow run": mlflow_link(settings, run)},
+            )
+            create_markdown_artifact(
+                key="recheck",
+                markdown=render_verdict_markdown(summary),
+                description=f"Champion v{champion.version}: {verdict.decision}",
+            )
         (logger().info if holds else logger().warning)(
-            "champion version %s of %s on %d fresh rows: %s", champion.version, run["model"], len(gate), verdict.reasons[0])
-        return Rechecked(model=run["model"], version=champion.version, decision=verdict.decision,
-                         reasons=list(verdict.reasons), rows=len(gate))
+            "champion version %s of %s on %d fresh rows: %s",
+            champion.version,
+            run["model"],
+            len(gate),
+            verdict.reasons[0],
+        )
+        return Rechecked(
+            model=run["model"],
+            version=champion.version,
+            decision=verdict.decision,
+            reasons=list(verdict.reasons),
+            rows=len(gate),
+        )

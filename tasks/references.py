@@ -44,14 +44,22 @@ class Data(TypedDict):
     through: float | None
 
 
+class Stored(TypedDict):
+    """A model kept as XGBoost JSON in a stage's artifacts, and the digest it must have when it is read back."""
+
+    run_id: str
+    path: str
+    digest: str
+
+
 class Trained(TypedDict):
-    """Candidates by name, each a file in the train stage's artifacts; `noise` the retrain with another seed."""
+    """Candidates by name, and the retrain with another seed that shows the noise floor."""
 
     run_id: str
     mode: str
-    candidates: dict[str, str]
+    candidates: dict[str, Stored]
     settings: dict[str, dict]
-    noise: str | None
+    noise: Stored | None
     record: dict
 
 
@@ -64,8 +72,7 @@ class Evaluated(TypedDict):
     run_id: str
     mode: str
     chosen: str
-    model: str
-    model_digest: str
+    model: Stored
     scores: list[dict]
     champion: bool
     golden: bool
@@ -94,7 +101,8 @@ class Registered(TypedDict):
 class Promoted(TypedDict):
     """What became of the version; `champion` is champion now, `replaced` was before, `sequence` is the ledger's entry.
 
-    `because` is the verdict's first reason, `why` what else there is to say (a stale candidate, a person's words).
+    `because` is the verdict's first reason, `why` what else there is to say (a stale candidate, a person's words),
+    `figures` the verdict's context: error_new, error_old, nfr and others.
     """
 
     decision: str
@@ -105,6 +113,7 @@ class Promoted(TypedDict):
     sequence: int
     because: str
     why: str
+    figures: dict[str, float]
 
 
 class Rechecked(TypedDict):

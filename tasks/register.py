@@ -20,10 +20,13 @@ def register(run: Run, data: Data, trained: Trained, evaluated: Evaluated, judge
     """Log the model with signature and input example and register it, once per run."""
     settings, client = connect()
     with stage_run(client, run, "register") as here:
-        booster = load_candidate(client, trained["run_id"], evaluated["model"])
+        booster = load_candidate(client, evaluated["model"])
         logged = log_booster(client, run_id=here.run_id, booster=booster, schema=schema_of(data))
         version = register_version(
-            client, settings, name=run["model"], logged=logged,
+            client,
+            settings,
+            name=run["model"],
+            logged=logged,
             tags={
                 DATA_DIGEST: data["digest"],
                 VERDICT: judged["decision"],

@@ -69,16 +69,22 @@ def log_booster(client: MlflowClient, *, run_id: str, booster: xgboost.Booster, 
     experiment = client.get_run(run_id).info.experiment_id
     logged = client.create_logged_model(experiment, name="model", source_run_id=run_id, tags=digests)
     with tempfile.TemporaryDirectory() as folder:
-        _save(booster, schema, Path(folder) / "model", metadata={SCHEMA_KEY: schema_text, **digests},
-              model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id))
+        _save(
+            booster,
+            schema,
+            Path(folder) / "model",
+            metadata={SCHEMA_KEY: schema_text, **digests},
+            model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
+        )
         client.log_model_artifacts(logged.model_id, str(Path(folder) / "model"))
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return LoggedBooster(logged.model_id, run_id, *digests.values())
 
 
-def register(client: MlflowClient, settings: Settings, *, name: str, logged: LoggedBooster,
-             tags: Mapping[str, str]) -> str:
+def register(
+    client: MlflowClient, settings: Settings, *, name: str, logged: LoggedBooster, tags: Mapping[str, str]
+) -> str:
     """The version of registered model `name` that holds `logged`: made once, found again afterwards.
 
     `tags` are the version's, beside the run and the digests. An embedded store resolves the model's address by the
@@ -92,7 +98,10 @@ def register(client: MlflowClient, settings: Settings, *, name: str, logged: Log
                 return str(version.version)
         own = {RUN: logged.run_id, MODEL_DIGEST: logged.model_digest, SCHEMA_DIGEST: logged.schema_digest}
         created = client.create_model_version(
-            name, source=logged.uri, run_id=logged.run_id, model_id=logged.model_id,
+            name,
+            source=logged.uri,
+            run_id=logged.run_id,
+            model_id=logged.model_id,
             tags={tag: str(value)[:5000] for tag, value in {**tags, **own}.items()},
         )
         return str(created.version)

@@ -34,13 +34,25 @@ PAGE, REFERENCES = "report.html", "references.json"
 
 @stage(version=1, run_name="report", tags=("report",))
 def report(
-    run: Run, data: Data, trained: Trained, evaluated: Evaluated, judged: Judged, registered: Registered,
+    run: Run,
+    data: Data,
+    trained: Trained,
+    evaluated: Evaluated,
+    judged: Judged,
+    registered: Registered,
     promoted: Promoted,
 ) -> str:
     """Write the page and its plots into the flow's run; returns the page's address."""
     settings, client = connect()
-    references = {"run": run, "data": data, "trained": trained, "evaluated": evaluated, "judged": judged,
-                  "registered": registered, "promoted": promoted}
+    references = {
+        "run": run,
+        "data": data,
+        "trained": trained,
+        "evaluated": evaluated,
+        "judged": judged,
+        "registered": registered,
+        "promoted": promoted,
+    }
     here = Stage(client, run["run_id"])
     here.record(references, REFERENCES)
     summary = compose(client, settings, references)
@@ -53,13 +65,22 @@ def report(
             picture.write_bytes(png(figure))
             here.file(picture, "plots")
     here.metrics({name: value for name, value in summary.verdict.context.items()})
-    here.tags({"troth.verdict": judged["decision"], "troth.candidate": evaluated["chosen"],
-               "troth.version": registered["version"], "troth.action": promoted["action"]})
+    here.tags(
+        {
+            "troth.verdict": judged["decision"],
+            "troth.candidate": evaluated["chosen"],
+            "troth.version": registered["version"],
+            "troth.action": promoted["action"],
+        }
+    )
     here.note(f"**{judged['decision']}** — {judged['reasons'][0]}\n\nReport: artifact `{PAGE}`.")
     if TaskRunContext.get():
         create_link_artifact(key="mlflow-run", link=mlflow_link(settings, run), link_text="The run in MLflow")
-        create_link_artifact(key="model-version", link=model_link(settings, registered["model"], registered["version"]),
-                             link_text=f"{registered['model']} version {registered['version']} in the registry")
+        create_link_artifact(
+            key="model-version",
+            link=model_link(settings, registered["model"], registered["version"]),
+            link_text=f"{registered['model']} version {registered['version']} in the registry",
+        )
     logger().info("wrote the report")
     return f"runs:/{run['run_id']}/{PAGE}"
 
@@ -98,12 +119,18 @@ def compose(client: MlflowClient, settings: Settings, references: Mapping[str, M
         selection_champion_error=evaluated["champion_error"],
         groups=group_metrics(candidate, "error", depth=min(depth, 2)),
         champion_groups=group_metrics(champion, "error", depth=min(depth, 2)) if champion else (),
-        training={key: value for key, value in trained["record"].items() if key not in {"declared_leakage", "parameters"}},
+        training={
+            key: value for key, value in trained["record"].items() if key not in {"declared_leakage", "parameters"}
+        },
         leakage=tuple(trained["record"]["declared_leakage"]),
         parameters=trained["record"]["parameters"],
         policy=yaml.safe_dump(policy.model_dump(mode="json", exclude_none=True), sort_keys=False),
-        digests={"model": registered["model_digest"], "data": data["digest"], "policy": judged["policy_digest"],
-                 "ledger entry": f"{promoted['sequence']}: {promoted['action']}"},
+        digests={
+            "model": registered["model_digest"],
+            "data": data["digest"],
+            "policy": judged["policy_digest"],
+            "ledger entry": f"{promoted['sequence']}: {promoted['action']}",
+        },
         links=links,
         not_measured=NOT_MEASURED,
     )
@@ -123,7 +150,9 @@ def find_run(client: MlflowClient, settings: Settings, which: str) -> str:
     for run in client.search_runs([experiment], query, order_by=["attributes.start_time DESC"], max_results=1000):
         if which == "last" or run.info.run_id.startswith(which):
             return run.info.run_id
-    raise InvalidInput(f"no finished run {'is there' if which == 'last' else f'begins with {which}'}; see 'troth status'")
+    raise InvalidInput(
+        f"no finished run {'is there' if which == 'last' else f'begins with {which}'}; see 'troth status'"
+    )
 
 
 def references_of(client: MlflowClient, run_id: str) -> dict:

@@ -34,15 +34,20 @@ class Stage:
     def metrics(self, values: Mapping[str, float]) -> None:
         """Log numbers; those that are not finite (a group without rows) are left out, MLflow's stores differ on NaN."""
         now = int(time.time() * 1000)
-        finite = [Metric(metric_name(name), float(value), now, 0) for name, value in values.items()
-                  if value is not None and math.isfinite(value)]
+        finite = [
+            Metric(metric_name(name), float(value), now, 0)
+            for name, value in values.items()
+            if value is not None and math.isfinite(value)
+        ]
         for start in range(0, len(finite), 1000):
             self.client.log_batch(self.run_id, metrics=finite[start : start + 1000])
 
     def curve(self, name: str, values: Mapping[int, float]) -> None:
         """Log one metric over steps."""
         now = int(time.time() * 1000)
-        self.client.log_batch(self.run_id, metrics=[Metric(metric_name(name), float(v), now, k) for k, v in values.items()])
+        self.client.log_batch(
+            self.run_id, metrics=[Metric(metric_name(name), float(v), now, k) for k, v in values.items()]
+        )
 
     def parameters(self, values: Mapping[str, object]) -> None:
         """Log parameters once; a stage that runs again with the same ones writes nothing new."""
@@ -85,8 +90,17 @@ def connect() -> tuple[Settings, MlflowClient]:
     return settings, client_of(settings)
 
 
-def open_run(client: MlflowClient, settings: Settings, *, pipeline: str, name: str, model: str, key: str,
-             champion: str | None, tags: Mapping[str, str]) -> references.Run:
+def open_run(
+    client: MlflowClient,
+    settings: Settings,
+    *,
+    pipeline: str,
+    name: str,
+    model: str,
+    key: str,
+    champion: str | None,
+    tags: Mapping[str, str],
+) -> references.Run:
     """The flow's run: the unfinished one of the same key when there is one, else a new one.
 
     `key` is a digest of everything the caller asked for, so a flow that failed half-way is continued by asking for the
@@ -94,18 +108,26 @@ def open_run(client: MlflowClient, settings: Settings, *, pipeline: str, name: s
     """
     experiment = experiment_id(client, settings, pipeline)
     unfinished = client.search_runs(
-        [experiment], f"tags.`{KEY}` = '{key}' AND attributes.status != 'FINISHED'", max_results=1)
+        [experiment], f"tags.`{KEY}` = '{key}' AND attributes.status != 'FINISHED'", max_results=1
+    )
     if unfinished:
         run = unfinished[0]
         client.update_run(run.info.run_id, status="RUNNING")
         for tag, value in tags.items():
             client.set_tag(run.info.run_id, tag, value)
         began_with = run.data.tags.get(CHAMPION) or None
-        return references.Run(run_id=run.info.run_id, experiment_id=experiment, name=run.info.run_name, model=model,
-                              champion=began_with, resumed=True)
+        return references.Run(
+            run_id=run.info.run_id,
+            experiment_id=experiment,
+            name=run.info.run_name,
+            model=model,
+            champion=began_with,
+            resumed=True,
+        )
     run = client.create_run(experiment, run_name=name, tags={KEY: key, CHAMPION: champion or "", **tags})
-    return references.Run(run_id=run.info.run_id, experiment_id=experiment, name=name, model=model, champion=champion,
-                          resumed=False)
+    return references.Run(
+        run_id=run.info.run_id, experiment_id=experiment, name=name, model=model, champion=champion, resumed=False
+    )
 
 
 def close_run(client: MlflowClient, run_id: str, status: str) -> None:

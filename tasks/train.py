@@ -8,13 +8,14 @@ import numpy as np
 import xgboost
 
 from components.boosting.candidates import CandidatePlan, candidates, retrain_with_other_seed
+from components.boosting.model import model_digest
 from components.boosting.modes import trainer
 from components.boosting.parameters import BoostingParameters
 from components.data.table import Table
 from tasks.champion import champion_at_start
 from tasks.holdings import divide, pooled_table
 from tasks.progress import reporter
-from tasks.references import Data, Run, Trained
+from tasks.references import Data, Run, Stored, Trained
 from tasks.stage import logger, stage
 from tasks.tracking import Stage, connect, stage_run
 
@@ -46,8 +47,14 @@ def train(run: Run, data: Data, mode: str, parameters: BoostingParameters, plan:
             progress(done, total, name)
 
         made = candidates(
-            rows, validation, champion and champion.booster, parameters, plan,
-            fit=fit, seen=_seen(rows, champion), progress=report,
+            rows,
+            validation,
+            champion and champion.booster,
+            parameters,
+            plan,
+            fit=fit,
+            seen=_seen(rows, champion),
+            progress=report,
         )
         kept, described, record = {}, {}, {}
         for candidate in made:
@@ -57,7 +64,9 @@ def train(run: Run, data: Data, mode: str, parameters: BoostingParameters, plan:
             logger().info("trained %s: %d trees", candidate.name, len(candidate.booster.get_dump()))
         noise = None
         if champion:
-            other = retrain_with_other_seed(rows, validation, parameters, progress=lambda *step: progress(*step[:2], NOISE))
+            other = retrain_with_other_seed(
+                rows, validation, parameters, fit=fit, progress=lambda *step: progress(*step[:2], NOISE)
+            )
             noise = _keep(here, NOISE, other, Path(folder))
         here.curve("selection_loss", curve)
         here.metrics({"rows": len(rows), "seconds": record["seconds"], "bytes": record["bytes"]})
@@ -65,11 +74,11 @@ def train(run: Run, data: Data, mode: str, parameters: BoostingParameters, plan:
         return Trained(run_id=here.run_id, mode=mode, candidates=kept, settings=described, noise=noise, record=record)
 
 
-def _keep(here: Stage, name: str, booster: xgboost.Booster, folder: Path) -> str:
-    path = folder / f"{name}.ubj"
+def _keep(here: Stage, name: str, booster: xgboost.Booster, folder: Path) -> Stored:
+    path = folder / f"{name}.json"
     booster.save_model(path)
     here.file(path, FOLDER)
-    return f"{FOLDER}/{path.name}"
+    return Stored(run_id=here.run_id, path=f"{FOLDER}/{path.name}", digest=model_digest(booster))
 
 
 def _seen(rows: Table, champion) -> np.ndarray | None:

@@ -52,8 +52,10 @@ def partition_of(text: str, source: Source) -> PartitionPlan:
     except ValidationError as error:
         finding = error.errors()[0]
         raise InvalidInput(f"--partition {text}: {finding['msg']} (got {finding['input']!r})") from None
-    raise InvalidInput(f"--partition {text} is not known; use single, even:3, by:site, label_skew:3:0.5, "
-                       "quantity_skew:3:1.0, vertical, or a YAML file")
+    raise InvalidInput(
+        f"--partition {text} is not known; use single, even:3, by:site, label_skew:3:0.5, "
+        "quantity_skew:3:1.0, vertical, or a YAML file"
+    )
 
 
 def training_of(assignments: list[str], seed: int) -> BoostingParameters:

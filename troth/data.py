@@ -5,8 +5,11 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Look at a table before training: check it, draft its schema, export an example.",
-                  no_args_is_help=True, rich_markup_mode="markdown")
+app = typer.Typer(
+    help="Look at a table before training: check it, draft its schema, export an example.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
 
 
 @app.command()
@@ -27,12 +30,19 @@ def check(
     findings = inspect_table(file, read_schema(schema))
     errors = [finding for finding in findings if finding.severity == "error"]
     for finding in sorted(findings, key=lambda one: one.severity):
-        console.print(f"{finding.severity}: {finding.sentence}", markup=False, soft_wrap=True,
-                      style="red" if finding.severity == "error" else "yellow")
+        console.print(
+            f"{finding.severity}: {finding.sentence}",
+            markup=False,
+            soft_wrap=True,
+            style="red" if finding.severity == "error" else "yellow",
+        )
     if errors:
         raise typer.Exit(2)
-    console.print(f"{file}: nothing stands in the way of 'troth run tabular --data {file} --schema {schema}'",
-                  markup=False, soft_wrap=True)
+    console.print(
+        f"{file}: nothing stands in the way of 'troth run tabular --data {file} --schema {schema}'",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 @app.command()
@@ -61,7 +71,9 @@ def schema(
     write_draft(draft, out)
     for note in draft.notes:
         console.print(f"· {note}", markup=False, soft_wrap=True)
-    console.print(f"wrote {out}; correct it, then: troth data check {file} --schema {out}", markup=False, soft_wrap=True)
+    console.print(
+        f"wrote {out}; correct it, then: troth data check {file} --schema {out}", markup=False, soft_wrap=True
+    )
 
 
 @app.command()

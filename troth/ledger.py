@@ -4,8 +4,11 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The promotion ledger: every decision, refusal and override, signed and chained.",
-                  no_args_is_help=True, rich_markup_mode="markdown")
+app = typer.Typer(
+    help="The promotion ledger: every decision, refusal and override, signed and chained.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
 
 Model = Annotated[str | None, typer.Argument(help="A registered model; all of them when left out.")]
 
@@ -19,13 +22,16 @@ def verify(model: Model = None) -> None:
     `troth ledger verify rand_hie`
     """
     from pathlib import Path
+    from urllib.parse import unquote
 
     from tasks.promotion_ledger import examine
     from tasks.tracking import connect
     from troth.terminal import console
 
     settings, client = connect()
-    names = [model] if model else sorted(path.stem for path in Path(settings.registry.ledger.path).glob("*.jsonl"))
+    names = (
+        [model] if model else sorted(unquote(path.stem) for path in Path(settings.registry.ledger.path).glob("*.jsonl"))
+    )
     if not names:
         console.print("no model has a ledger yet; 'troth run tabular' starts one")
     findings = 0
@@ -33,7 +39,9 @@ def verify(model: Model = None) -> None:
         seen = examine(client, settings, name)
         findings += len(seen.findings)
         for finding in seen.findings:
-            console.print(f"{name}: entry {finding.sequence}: {finding.detail}", style="red", markup=False, soft_wrap=True)
+            console.print(
+                f"{name}: entry {finding.sequence}: {finding.detail}", style="red", markup=False, soft_wrap=True
+            )
         if not seen.findings:
             console.print(f"{name}: {len(seen.entries)} entries, all in place, signatures valid", markup=False)
     if findings:
@@ -60,6 +68,14 @@ def show(
     table = Table("#", "time (UTC)", "action", "version", "replaces", "verdict", "who", "why", box=None)
     for entry in ledger_of(load_settings(), model).entries()[-last:]:
         why = entry.why or (entry.reasons[0] if entry.reasons else "")
-        table.add_row(str(entry.sequence), entry.time[:19], entry.action, f"v{entry.version}",
-                      f"v{entry.replaces}" if entry.replaces else "–", entry.verdict, entry.who, why)
+        table.add_row(
+            str(entry.sequence),
+            entry.time[:19],
+            entry.action,
+            f"v{entry.version}",
+            f"v{entry.replaces}" if entry.replaces else "–",
+            entry.verdict,
+            entry.who,
+            why,
+        )
     console.print(table)

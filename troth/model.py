@@ -70,7 +70,9 @@ def promote(
     if version is None:
         version = _at(client, settings, model, settings.registry.aliases.challenger)
         if version is None:
-            raise InvalidInput(f"model '{model}' has no challenger; name the version: troth promote {model} VERSION --reason …")
+            raise InvalidInput(
+                f"model '{model}' has no challenger; name the version: troth promote {model} VERSION --reason …"
+            )
     show_change(model, promote_by_hand(client, settings, name=model, version=version.removeprefix("v"), why=reason))
 
 
@@ -82,11 +84,14 @@ def rollback(model: Name, reason: Reason = "") -> None:
     `troth rollback rand_hie --reason "alerts doubled in ward 3 since the update"`
     """
     from tasks.promotion import rollback as roll_back
+    from tasks.promotion_ledger import examine
     from tasks.tracking import connect
     from troth.outcome import show_change
 
     settings, client = connect()
-    show_change(model, roll_back(client, settings, name=model, why=reason))
+    # Named, so that a command given twice does not go two versions back.
+    leaving = examine(client, settings, model).standing.champion
+    show_change(model, roll_back(client, settings, name=model, why=reason, leaving=leaving))
 
 
 def predict(

@@ -22,10 +22,20 @@ def show(outcome: dict) -> None:
 
 def show_life(outcomes: Sequence[dict]) -> None:
     """The end of `troth run life`: one line a year."""
-    table = Table("version", "verdict", "became", "because", box=None, padding=(0, 2, 0, 0))
+    table = Table(
+        "version", "error before", "after", "flips", "verdict", "became", "because", box=None, padding=(0, 2, 0, 0)
+    )
     for outcome in outcomes:
-        decision = str(outcome["decision"])
-        table.add_row(f"v{outcome['version']}", f"[{STYLE[decision]}]{decision}[/]", _became(outcome), outcome["because"])
+        decision, figures = str(outcome["decision"]), outcome["figures"]
+        table.add_row(
+            f"v{outcome['version']}",
+            _percent(figures.get("error_old")),
+            _percent(figures["error_new"]),
+            _percent(figures.get("nfr")),
+            f"[{STYLE[decision]}]{decision}[/]",
+            _became(outcome),
+            outcome["because"],
+        )
     console.print()
     console.print(table)
     show_next()
@@ -35,8 +45,10 @@ def show_recheck(outcome: dict) -> None:
     """The end of a re-check; exit code 3 where the champion breaks a promise."""
     decision = str(outcome["decision"])
     console.print()
-    console.print(f"[{STYLE[decision]}]{decision}[/]  champion v{outcome['version']} of {outcome['model']} on "
-                  f"{outcome['rows']:,} fresh rows: {outcome['reasons'][0]}")
+    console.print(
+        f"[{STYLE[decision]}]{decision}[/]  champion v{outcome['version']} of {outcome['model']} on "
+        f"{outcome['rows']:,} fresh rows: {outcome['reasons'][0]}"
+    )
     if decision == "REJECT":
         console.print(f"It stays until somebody decides: troth rollback {outcome['model']} --reason …", markup=False)
         raise typer.Exit(3)
@@ -48,8 +60,9 @@ def show_change(model: str, outcome) -> None:
         console.print(f"nothing to do: version {outcome.champion} is champion of {model} already", markup=False)
         return
     before = f" (was version {outcome.replaced})" if outcome.replaced else ""
-    console.print(f"version {outcome.champion} is champion of {model} now{before}; ledger entry {outcome.sequence}",
-                  markup=False)
+    console.print(
+        f"version {outcome.champion} is champion of {model} now{before}; ledger entry {outcome.sequence}", markup=False
+    )
 
 
 def show_status(models: Sequence, runs: Sequence) -> None:
@@ -63,12 +76,21 @@ def show_status(models: Sequence, runs: Sequence) -> None:
         table.add_row(one.name, _version(one.champion), _version(one.challenger), _version(one.previous), state)
     console.print(table)
     console.print()
-    table = Table("run", "started (UTC)", "name", "status", "verdict", "version", "error", "NFR", box=None,
-                  padding=(0, 2, 0, 0))
+    table = Table(
+        "run", "started (UTC)", "name", "status", "verdict", "version", "error", "NFR", box=None, padding=(0, 2, 0, 0)
+    )
     for run in runs:
         verdict = f"[{STYLE[run.verdict]}]{run.verdict}[/]" if run.verdict in STYLE else ""
-        table.add_row(run.run_id[:8], f"{run.started:%Y-%m-%d %H:%M}", run.name, run.status.lower(), verdict,
-                      _version(run.version or None), _percent(run.error), _percent(run.nfr))
+        table.add_row(
+            run.run_id[:8],
+            f"{run.started:%Y-%m-%d %H:%M}",
+            run.name,
+            run.status.lower(),
+            verdict,
+            _version(run.version or None),
+            _percent(run.error),
+            _percent(run.nfr),
+        )
     console.print(table)
 
 
@@ -98,4 +120,4 @@ def _version(version: str | None) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.2f} %"
+    return "–" if share is None else f"{100 * share:.2f} %"

@@ -5,12 +5,19 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Run a pipeline: `tabular`, `recheck`, or `life` for a first look.", no_args_is_help=True,
-                  rich_markup_mode="markdown")
+app = typer.Typer(
+    help="Run a pipeline: `tabular`, `recheck`, or `life` for a first look.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
 
-SourceName = Annotated[str | None, typer.Option("--source", help="A source that comes with Troth: rand_hie, multiple_sclerosis.")]
+SourceName = Annotated[
+    str | None, typer.Option("--source", help="A source that comes with Troth: rand_hie, multiple_sclerosis.")
+]
 DataFile = Annotated[Path | None, typer.Option("--data", help="Your own table, CSV or Parquet.")]
-SchemaFile = Annotated[Path | None, typer.Option("--schema", help="The schema of your table (see `troth data schema`).")]
+SchemaFile = Annotated[
+    Path | None, typer.Option("--schema", help="The schema of your table (see `troth data schema`).")
+]
 Years = Annotated[str | None, typer.Option(help="Years of rand_hie to use, such as 1-3 or 2.")]
 Rows = Annotated[int | None, typer.Option(help="Rows to simulate for multiple_sclerosis.")]
 PolicyName = Annotated[str, typer.Option(help="A policy in deploy/policies, or the path of a YAML file.")]
@@ -25,11 +32,18 @@ def tabular(
     years: Years = None,
     rows: Rows = None,
     mode: Annotated[str, typer.Option(help="How to train: pooled.")] = "pooled",
-    partition: Annotated[str | None, typer.Option(help="Who holds what: single, even:3, by:site, label_skew:3:0.5, quantity_skew:3:1, vertical, or a YAML file.")] = None,
+    partition: Annotated[
+        str | None,
+        typer.Option(
+            help="Who holds what: single, even:3, by:site, label_skew:3:0.5, quantity_skew:3:1, vertical, or a YAML file."
+        ),
+    ] = None,
     policy: PolicyName = "default",
     golden: GoldenFile = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random in the run.")] = 0,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A training parameter, such as --set max_depth=3; repeatable.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A training parameter, such as --set max_depth=3; repeatable.")
+    ] = None,
     ask: Annotated[bool, typer.Option(help="On HOLD wait for a person in the Prefect UI.")] = False,
 ) -> None:
     """Partition, train, evaluate, gate, register and promote a model for a table.
@@ -90,8 +104,9 @@ def recheck(
     from troth.session import session
 
     with session():
-        outcome = flow(data=source_of(source, data, schema, years, rows), policy=policy,
-                       golden=str(golden) if golden else None)
+        outcome = flow(
+            data=source_of(source, data, schema, years, rows), policy=policy, golden=str(golden) if golden else None
+        )
         show_recheck(outcome)
 
 

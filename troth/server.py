@@ -66,17 +66,37 @@ def up(
         def start(name: str, *command: str) -> None:
             log = stack.enter_context(open(logs / f"{name}.log", "ab"))
             children[name] = subprocess.Popen(
-                [sys.executable, "-m", *command], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                [sys.executable, "-m", *command],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
         try:
             with console.status("starting Prefect and MLflow …"):
-                start("prefect", "prefect", "server", "start", "--host", server.host, "--port", str(server.prefect_port))
-                start("mlflow", "mlflow", "server", "--host", server.host, "--port", str(server.mlflow_port),
-                      "--workers", "1", "--backend-store-uri", settings.tracking_uri,
-                      "--registry-store-uri", settings.registry_uri,
-                      "--artifacts-destination", settings.tracking.artifacts)
+                start(
+                    "prefect", "prefect", "server", "start", "--host", server.host, "--port", str(server.prefect_port)
+                )
+                start(
+                    "mlflow",
+                    "mlflow",
+                    "server",
+                    "--host",
+                    server.host,
+                    "--port",
+                    str(server.mlflow_port),
+                    "--workers",
+                    "1",
+                    "--backend-store-uri",
+                    settings.tracking_uri,
+                    "--registry-store-uri",
+                    settings.registry_uri,
+                    "--artifacts-destination",
+                    settings.tracking.artifacts,
+                )
                 _wait_until_up(f"{prefect_api}/health", "prefect", children, logs)
                 _wait_until_up(f"{mlflow_url}/health", "mlflow", children, logs)
             running_file(settings).write_text(json.dumps({"prefect_api": prefect_api, "mlflow": mlflow_url}))
@@ -108,8 +128,14 @@ def _require_free(host: str, port: int, key: str) -> None:
 
 def _deploy(environment: dict) -> None:
     def prefect(*command: str) -> None:
-        done = subprocess.run([sys.executable, "-m", "prefect", *command], cwd=ROOT, env=environment,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", *command],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
         if done.returncode:
             raise RuntimeError(f"prefect {' '.join(command[:2])} failed: {(done.stderr or done.stdout).strip()[-500:]}")
 
@@ -119,8 +145,12 @@ def _deploy(environment: dict) -> None:
 
 
 def _has_limit(environment: dict) -> bool:
-    found = subprocess.run([sys.executable, "-m", "prefect", "global-concurrency-limit", "inspect", LIMIT],
-                           env=environment, stdin=subprocess.DEVNULL, capture_output=True)
+    found = subprocess.run(
+        [sys.executable, "-m", "prefect", "global-concurrency-limit", "inspect", LIMIT],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+    )
     return found.returncode == 0
 
 

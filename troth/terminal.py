@@ -15,7 +15,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
-_ENGINE = ("Beginning flow run", "Finished in state", "Created task run", "Beginning subflow run", "View at", "Created subflow")
+_ENGINE = (
+    "Beginning flow run",
+    "Finished in state",
+    "Created task run",
+    "Beginning subflow run",
+    "View at",
+    "Created subflow",
+)
 
 
 class _Story(logging.Handler):
@@ -56,8 +63,14 @@ class tell_the_story:
             return
         from tasks import progress
 
-        self.bars = Progress(TextColumn("  [dim]{task.description}"), BarColumn(24), TimeRemainingColumn(),
-                             console=console, transient=True, disable=not sys.stdout.isatty())
+        self.bars = Progress(
+            TextColumn("  [dim]{task.description}"),
+            BarColumn(24),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not sys.stdout.isatty(),
+        )
         self.bars.start()
         progress.listen(_Bars(self.bars))
         _replace_console_handlers(_Story(self.bars))
@@ -68,13 +81,13 @@ class tell_the_story:
 
 
 def _replace_console_handlers(story: logging.Handler) -> None:
-    """Put `story` where Prefect's console handler was, on every logger that has one."""
+    """Take Prefect's console handler off its loggers and give runs' loggers `story` instead."""
     from prefect.logging.handlers import PrefectConsoleHandler
 
     for name in ["", *logging.root.manager.loggerDict]:
         logger = logging.getLogger(name)
-        if any(isinstance(handler, PrefectConsoleHandler) for handler in logger.handlers):
-            kept = [handler for handler in logger.handlers if not isinstance(handler, PrefectConsoleHandler)]
-            logger.handlers = [*kept, story] if name.startswith(("prefect.flow_runs", "prefect.task_runs")) else kept
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logger.handlers = [one for one in logger.handlers if not isinstance(one, PrefectConsoleHandler)]
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addHandler(story)
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -91,7 +91,8 @@ def freeze_categories(schema: Schema, columns: pa.Table) -> Schema:
             if len(found) > MOST_CATEGORIES:
                 raise InvalidInput(
                     f"feature '{name}' has {len(found)} categories, more than {MOST_CATEGORIES}; "
-                    "declare it numeric, group its values, or remove it from features")
+                    "declare it numeric, group its values, or remove it from features"
+                )
             frozen[name] = feature.model_copy(update={"categories": tuple(found)})
     return schema.model_copy(update={"features": {**schema.features, **frozen}}) if frozen else schema
 
@@ -103,8 +104,13 @@ def column_findings(names: Iterable[str], schema: Schema, where: str) -> list[Fi
     for column in schema.columns:
         if column in names:
             if names.count(column) > 1:
-                found.append(Finding(column, None, (
-                    f"column '{column}' occurs {names.count(column)} times in {where}; column names are unique")))
+                found.append(
+                    Finding(
+                        column,
+                        None,
+                        (f"column '{column}' occurs {names.count(column)} times in {where}; column names are unique"),
+                    )
+                )
             continue
         lower = {name.strip().lower(): name for name in names if name not in schema.columns}
         close = get_close_matches(column.lower(), lower, n=1, cutoff=0.6)
@@ -122,9 +128,14 @@ def _key_findings(of: Inspected) -> Iterator[Finding]:
             return
         count, index = of.first(pc.is_null(of.columns[key]))
         if count:
-            yield Finding(key, of.row(index), (
-                f"{of.named(key, role=f'{role} column')}: {of.share(count)} are missing "
-                f"(first in row {of.row(index)}); every row names its {role}"))
+            yield Finding(
+                key,
+                of.row(index),
+                (
+                    f"{of.named(key, role=f'{role} column')}: {of.share(count)} are missing "
+                    f"(first in row {of.row(index)}); every row names its {role}"
+                ),
+            )
             return
     if len(keys) == len(of.schema.keys):
         yield from _duplicates(of, keys)
@@ -143,11 +154,18 @@ def _duplicates(of: Inspected, keys: list[str]) -> Iterator[Finding]:
     first, second = int(order[at]), int(order[at + 1])
     key = " and ".join(f"{name} '{of.columns[name][first].as_py()}'" for name in keys)
     remedy = (
-        "keep one of them" if of.schema.time
-        else "keep one of them, or declare a time column, which allows a person several rows")
-    yield Finding(keys[0], of.row(second), (
-        f"{of.where}: {key} has several rows (first: rows {of.row(first)} and {of.row(second)}; "
-        f"{len(repeats)} such repeats); {remedy}"))
+        "keep one of them"
+        if of.schema.time
+        else "keep one of them, or declare a time column, which allows a person several rows"
+    )
+    yield Finding(
+        keys[0],
+        of.row(second),
+        (
+            f"{of.where}: {key} has several rows (first: rows {of.row(first)} and {of.row(second)}; "
+            f"{len(repeats)} such repeats); {remedy}"
+        ),
+    )
 
 
 def _last_of_each_person(of: Inspected) -> pa.Table:
@@ -171,6 +189,11 @@ def _leak_findings(of: Inspected, features: list[str]) -> Iterator[Finding]:
         else:
             how = gives_away(values, table.labels)
         if how:
-            yield Finding(name, None, (
-                f"{of.named(name, role='feature')} gives the label '{of.schema.label.column}' away ({how}); "
-                "it was recorded with or after the outcome: remove it from features"))
+            yield Finding(
+                name,
+                None,
+                (
+                    f"{of.named(name, role='feature')} gives the label '{of.schema.label.column}' away ({how}); "
+                    "it was recorded with or after the outcome: remove it from features"
+                ),
+            )

@@ -39,9 +39,15 @@ def group_findings(of: Inspected, name: str, group: Group) -> Iterator[Finding]:
     elif group.edges is not None:
         yield from number_findings(of, group.column, remedy=f"clean them or remove the edges of group '{name}'")
     elif (levels := pc.count_distinct(column).as_py()) > MOST_LEVELS:
-        yield Finding(group.column, None, (
-            f"{of.named(group.column)} gives group '{name}' {levels} levels, too many to report on; "
-            "give the group edges, or a column with fewer values"), "warning")
+        yield Finding(
+            group.column,
+            None,
+            (
+                f"{of.named(group.column)} gives group '{name}' {levels} levels, too many to report on; "
+                "give the group edges, or a column with fewer values"
+            ),
+            "warning",
+        )
 
 
 def number_findings(of: Inspected, name: str, *, remedy: str) -> Iterator[Finding]:
@@ -52,9 +58,14 @@ def number_findings(of: Inspected, name: str, *, remedy: str) -> Iterator[Findin
         count, index = of.first(pc.invert(numbers))
         if count:
             value = column[index].as_py()
-            yield Finding(name, of.row(index), (
-                f"{of.named(name)}: {of.share(count)} are not numbers "
-                f"(first: {value!r} in row {of.row(index)}); {remedy}"))
+            yield Finding(
+                name,
+                of.row(index),
+                (
+                    f"{of.named(name)}: {of.share(count)} are not numbers "
+                    f"(first: {value!r} in row {of.row(index)}); {remedy}"
+                ),
+            )
             return
         column = pc.cast(pc.utf8_trim_whitespace(column), pa.float64())
     if not is_number(column):
@@ -62,9 +73,14 @@ def number_findings(of: Inspected, name: str, *, remedy: str) -> Iterator[Findin
     elif pa.types.is_floating(column.type):
         count, index = of.first(pc.is_inf(column))
         if count:
-            yield Finding(name, of.row(index), (
-                f"{of.named(name)}: {of.share(count)} are infinite (first in row {of.row(index)}); "
-                "leave unknown values empty"))
+            yield Finding(
+                name,
+                of.row(index),
+                (
+                    f"{of.named(name)}: {of.share(count)} are infinite (first in row {of.row(index)}); "
+                    "leave unknown values empty"
+                ),
+            )
 
 
 def _constant(column: pa.ChunkedArray) -> bool:
@@ -72,8 +88,11 @@ def _constant(column: pa.ChunkedArray) -> bool:
 
 
 def unusable(of: Inspected, name: str) -> Finding:
-    return Finding(name, None, (
-        f"{of.named(name)} is of type {of.columns[name].type}, which holds no plain values; write one value a row"))
+    return Finding(
+        name,
+        None,
+        (f"{of.named(name)} is of type {of.columns[name].type}, which holds no plain values; write one value a row"),
+    )
 
 
 def _category_findings(of: Inspected, name: str, feature: Feature) -> Iterator[Finding]:
@@ -81,13 +100,23 @@ def _category_findings(of: Inspected, name: str, feature: Feature) -> Iterator[F
     if feature.categories is None:
         levels = pc.count_distinct(values).as_py()
         if levels > MOST_CATEGORIES:
-            yield Finding(name, None, (
-                f"{of.named(name)} has {levels} categories, more than {MOST_CATEGORIES}; "
-                "declare it numeric, group its values, or remove it from features"))
+            yield Finding(
+                name,
+                None,
+                (
+                    f"{of.named(name)} has {levels} categories, more than {MOST_CATEGORIES}; "
+                    "declare it numeric, group its values, or remove it from features"
+                ),
+            )
         return
     known = pc.is_in(values, value_set=pa.array(feature.categories, type=pa.string()))
     count, index = of.first(pc.and_(pc.invert(known), pc.is_valid(values)))
     if count:
-        yield Finding(name, of.row(index), (
-            f"{of.named(name)}: {of.share(count)} are not among its declared categories "
-            f"(first: {values[index].as_py()!r} in row {of.row(index)}); correct them or declare the category"))
+        yield Finding(
+            name,
+            of.row(index),
+            (
+                f"{of.named(name)}: {of.share(count)} are not among its declared categories "
+                f"(first: {values[index].as_py()!r} in row {of.row(index)}); correct them or declare the category"
+            ),
+        )

@@ -20,9 +20,14 @@ def label_findings(of: Inspected) -> Iterator[Finding]:
         return
     count, index = of.first(pc.is_null(column))
     if count:
-        yield Finding(label.column, of.row(index), (
-            f"{named} is missing in {count} of {of.rows} rows (first: row {of.row(index)}); "
-            "fill it or leave the rows out"))
+        yield Finding(
+            label.column,
+            of.row(index),
+            (
+                f"{named} is missing in {count} of {of.rows} rows (first: row {of.row(index)}); "
+                "fill it or leave the rows out"
+            ),
+        )
     if count == of.rows:
         return
     match label:
@@ -40,13 +45,23 @@ def label_findings(of: Inspected) -> Iterator[Finding]:
 def _binary_findings(of: Inspected, named: str, values: pa.ChunkedArray, positive: str) -> Iterator[Finding]:
     found = sorted(pc.unique(values.drop_null()).to_pylist())
     if len(found) > 2:
-        yield Finding(of.schema.label.column, None, (
-            f"{named} is declared binary and has {len(found)} classes ({listed(found)}); "
-            "declare it multiclass or merge classes"))
+        yield Finding(
+            of.schema.label.column,
+            None,
+            (
+                f"{named} is declared binary and has {len(found)} classes ({listed(found)}); "
+                "declare it multiclass or merge classes"
+            ),
+        )
     elif positive not in found and len(found) == 2:
-        yield Finding(of.schema.label.column, None, (
-            f"{named} has classes {listed(found)}, and none is the declared positive '{positive}'; "
-            "set label.positive to one of them"))
+        yield Finding(
+            of.schema.label.column,
+            None,
+            (
+                f"{named} has classes {listed(found)}, and none is the declared positive '{positive}'; "
+                "set label.positive to one of them"
+            ),
+        )
     elif len(found) == 1:
         yield Finding(of.schema.label.column, None, f"{named} has one class only ('{found[0]}'); a model needs both")
 
@@ -55,9 +70,14 @@ def _class_findings(of: Inspected, named: str, values: pa.ChunkedArray, classes:
     known = pc.is_in(values, value_set=pa.array(classes, type=pa.string()))
     count, index = of.first(pc.and_(pc.invert(known), pc.is_valid(values)))
     if count:
-        yield Finding(of.schema.label.column, of.row(index), (
-            f"{named}: {of.share(count)} are not among its declared classes (first: {values[index].as_py()!r} in row "
-            f"{of.row(index)}); correct them or declare the class"))
+        yield Finding(
+            of.schema.label.column,
+            of.row(index),
+            (
+                f"{named}: {of.share(count)} are not among its declared classes (first: {values[index].as_py()!r} in row "
+                f"{of.row(index)}); correct them or declare the class"
+            ),
+        )
     found = set(pc.unique(values.drop_null()).to_pylist())
     if len(found) == 1:
         yield Finding(of.schema.label.column, None, f"{named} has one class only ({listed(found)}); a model needs more")

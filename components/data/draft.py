@@ -46,8 +46,9 @@ class Draft:
     notes: tuple[str, ...]
 
 
-def draft_schema(columns: pa.Table, name: str, *, label: str | None = None, person: str | None = None,
-                 time: str | None = None) -> Draft:
+def draft_schema(
+    columns: pa.Table, name: str, *, label: str | None = None, person: str | None = None, time: str | None = None
+) -> Draft:
     """Guess a schema; what is named by the caller is not guessed.
 
     Raises
@@ -124,7 +125,8 @@ def _person(columns: pa.Table, usable: list[str], time: str | None, taken: set, 
             notes.append(f"'{column}' is taken for the person: it tells rows apart{together}")
             return column
     raise InvalidInput(
-        "no column tells persons apart (one value a row, or one a row and time); name the person column, or add one")
+        "no column tells persons apart (one value a row, or one a row and time); name the person column, or add one"
+    )
 
 
 def _unique(columns: pa.Table, keys: list[str]) -> bool:

@@ -44,9 +44,13 @@ VITAMIN_D_RISK_PER_10 = 0.77
 LOWEST_VITAMIN_D = 5.0
 
 HIGHEST_RELATIVE_RISK = (
-    FEMALE_RISK * NORTHERN_RISK * MONONUCLEOSIS_RISK * OBESITY_RISK
+    FEMALE_RISK
+    * NORTHERN_RISK
+    * MONONUCLEOSIS_RISK
+    * OBESITY_RISK
     * VITAMIN_D_RISK_PER_10 ** ((LOWEST_VITAMIN_D - 25) / 10)
-    * max(risk for _, risk in ETHNICITIES.values()) * max(risk for _, risk in SMOKING.values())
+    * max(risk for _, risk in ETHNICITIES.values())
+    * max(risk for _, risk in SMOKING.values())
 )
 """No person's relative risk is above this."""
 

@@ -76,8 +76,10 @@ RAND_HIE = Schema(
     features={
         **{name: _feature(name, *source) for name, source in AT_ENROLMENT.items()},
         "self_rated_health": Feature(
-            kind="ordinal", categories=SELF_RATED_HEALTH,
-            note="at enrolment, from the indicators hlthp, hlthf, hlthg; excellent when none is set"),
+            kind="ordinal",
+            categories=SELF_RATED_HEALTH,
+            note="at enrolment, from the indicators hlthp, hlthf, hlthg; excellent when none is set",
+        ),
         **{name: _feature(name, *source) for name, source in LAST_YEAR.items()},
     },
     label=BinaryLabel(column="high_use"),
@@ -97,13 +99,33 @@ RAND_HIE = Schema(
 
 RAND_HIE_OWNERS = {
     "hospital": (
-        "site", "baseline_physical", "age", "female", "race", "mental_health", "chronic_diseases",
-        "physical_limitation", "general_health", "self_rated_health", "last_year_visits", "last_year_other_visits",
-        "last_year_psychotherapy_visits", "last_year_admissions", "high_use",
+        "site",
+        "baseline_physical",
+        "age",
+        "female",
+        "race",
+        "mental_health",
+        "chronic_diseases",
+        "physical_limitation",
+        "general_health",
+        "self_rated_health",
+        "last_year_visits",
+        "last_year_other_visits",
+        "last_year_psychotherapy_visits",
+        "last_year_admissions",
+        "high_use",
     ),
     "insurer": (
-        "coinsurance", "individual_deductible", "expenditure_limit", "participation_incentive", "education", "income",
-        "family_size", "last_year_outpatient_dollars", "last_year_drug_dollars", "last_year_inpatient_dollars",
+        "coinsurance",
+        "individual_deductible",
+        "expenditure_limit",
+        "participation_incentive",
+        "education",
+        "income",
+        "family_size",
+        "last_year_outpatient_dollars",
+        "last_year_drug_dollars",
+        "last_year_inpatient_dollars",
     ),
 }
 """Who holds what when columns are split: the hospital examines and counts visits, hence the label; the insurer pays."""

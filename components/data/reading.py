@@ -119,7 +119,8 @@ def _text_columns(schema: Schema) -> tuple[str, ...]:
 def _csv(path: Path, wanted: list[str], texts: Iterable[str]) -> pa.Table:
     texts = [name for name in texts if name in wanted]
     convert = pa.csv.ConvertOptions(
-        include_columns=wanted, column_types=dict.fromkeys(texts, pa.string()), strings_can_be_null=True)
+        include_columns=wanted, column_types=dict.fromkeys(texts, pa.string()), strings_can_be_null=True
+    )
     ragged = []
     parse = pa.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=lambda row: ragged.append(row) or "error")
     try:
@@ -154,7 +155,8 @@ def _ragged(path: Path, parse: pa.csv.ParseOptions, convert: pa.csv.ConvertOptio
     first = rows[0]
     return InvalidInput(
         f"row {first.number} of {path.name} has {first.actual_columns} values where the header names "
-        f"{first.expected_columns} columns; quote values that hold commas ({len(rows)} such rows)")
+        f"{first.expected_columns} columns; quote values that hold commas ({len(rows)} such rows)"
+    )
 
 
 def _not_utf8(path: Path) -> InvalidInput:

@@ -81,7 +81,8 @@ def _learnable(table: Table, rows: np.ndarray, part: str) -> None:
     what = "no rows" if len(labels) == 0 else f"{len(labels)} rows, all with one value of the label"
     raise InvalidInput(
         f"the {part} part of {table.schema.name} has {what} ('{table.schema.label.column}'); "
-        "give it a larger share, or bring more data")
+        "give it a larger share, or bring more data"
+    )
 
 
 def _every_group_judged(table: Table, gate: np.ndarray) -> None:
@@ -92,4 +93,5 @@ def _every_group_judged(table: Table, gate: np.ndarray) -> None:
             if rows and not rows_judged and level != UNKNOWN:
                 raise InvalidInput(
                     f"group '{name}={level}' has {rows} rows, none of them in the gate part, so nothing could be said "
-                    "about it; merge the level with another, bring more data, or choose another salt")
+                    "about it; merge the level with another, bring more data, or choose another salt"
+                )

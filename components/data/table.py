@@ -98,8 +98,11 @@ class Table:
         """(n,) strings that identify a row: the person, and '@' the time where there is one."""
         if self.schema.time is None:
             return self.person
-        return _as_strings(pc.binary_join_element_wise(
-            as_text(self.columns[self.schema.person]), as_text(self.columns[self.schema.time]), "@"))
+        return _as_strings(
+            pc.binary_join_element_wise(
+                as_text(self.columns[self.schema.person]), as_text(self.columns[self.schema.time]), "@"
+            )
+        )
 
     @cached_property
     def digest(self) -> str:

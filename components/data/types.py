@@ -21,10 +21,7 @@ def is_number(column: pa.ChunkedArray) -> bool:
     """Numbers, booleans, and columns that hold nothing at all."""
     kind = column.type
     return (
-        pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_boolean(kind)
-        or pa.types.is_null(kind)
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
     )
 
 

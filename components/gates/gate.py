@@ -65,8 +65,12 @@ def run_gate(
     overall = overall_questions(policy, right=candidate.right, flips=flips, constant_right=constant_right)
     by_group = group_findings(policy, candidate, champion)
     checks = [*_too_few_rows(policy, len(candidate))]
-    checks += judge([*overall, *by_group.questions], level=policy.level,
-                    pass_correction=policy.pass_correction, fail_correction=policy.fail_correction)
+    checks += judge(
+        [*overall, *by_group.questions],
+        level=policy.level,
+        pass_correction=policy.pass_correction,
+        fail_correction=policy.fail_correction,
+    )
     checks += by_group.held
     checks += [golden_check(golden)] if policy.golden_set else []
     return decide(tuple(checks), {**(context or {}), **_context(candidate, champion)}, by_group.unjudged)

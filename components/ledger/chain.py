@@ -80,5 +80,11 @@ def _head(entries: list[Entry], mirror: Head) -> list[Finding]:
     if mirror.sequence in {head.sequence for head in allowed} and mirror.hash in {head.hash for head in allowed}:
         return []
     last = allowed[-1].sequence
-    return [Finding(last, "head", f"the ledger ends with entry {last}, the registry remembers entry {mirror.sequence} "
-                    f"({mirror.hash[:12]}); entries were cut off, or the registry's tags changed")]
+    return [
+        Finding(
+            last,
+            "head",
+            f"the ledger ends with entry {last}, the registry remembers entry {mirror.sequence} "
+            f"({mirror.hash[:12]}); entries were cut off, or the registry's tags changed",
+        )
+    ]

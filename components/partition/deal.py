@@ -129,11 +129,13 @@ def _rows_by_column(table: Table, column: str, *, prefix: bool = True) -> dict[s
     """Rows of each value, owners named after column and value (`site_1`), sorted."""
     if column not in table.columns.column_names:
         raise InvalidInput(
-            f"column '{column}' of the partition is not in the table; it has {listed(table.columns.column_names)}")
+            f"column '{column}' of the partition is not in the table; it has {listed(table.columns.column_names)}"
+        )
     text = as_text(table.columns[column])
     if text.null_count:
         raise InvalidInput(
-            f"column '{column}' is missing in {text.null_count} rows, which no owner would hold; fill it")
+            f"column '{column}' is missing in {text.null_count} rows, which no owner would hold; fill it"
+        )
     encoded = text.combine_chunks().dictionary_encode()
     values, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
     if len(values) > 1000:
@@ -173,7 +175,8 @@ def _skewed(table: Table, strata: np.ndarray, plan: LabelSkew | QuantitySkew, rn
     if persons < plan.owners * plan.least:
         raise InvalidInput(
             f"{persons} persons cannot be dealt to {plan.owners} owners with {plan.least} or more each; "
-            "lower owners or least")
+            "lower owners or least"
+        )
     for _ in range(_DRAWS):
         owner = np.empty(persons, dtype=np.int64)
         for stratum in np.unique(strata):
@@ -185,7 +188,8 @@ def _skewed(table: Table, strata: np.ndarray, plan: LabelSkew | QuantitySkew, rn
             return owner
     raise InvalidInput(
         f"alpha {plan.alpha:g} left one of {plan.owners} owners with fewer than {plan.least} persons "
-        f"in {_DRAWS} draws; raise alpha, or lower owners or least")
+        f"in {_DRAWS} draws; raise alpha, or lower owners or least"
+    )
 
 
 def _person_class(table: Table) -> np.ndarray:

@@ -68,7 +68,8 @@ def _sides(records: Iterable[HoldingRecord], schema: Schema) -> dict[str, pa.Tab
         if distinct < sides[name].num_rows:
             raise InvalidInput(
                 f"{sides[name].num_rows - distinct} rows of {schema.name} are held twice among {name}; "
-                f"a {' and '.join(schema.keys)} identifies one row")
+                f"a {' and '.join(schema.keys)} identifies one row"
+            )
     return sides
 
 

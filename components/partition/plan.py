@@ -71,7 +71,8 @@ class Vertical(_Plan):
     kind: Literal["vertical"] = "vertical"
     columns: Columns
     overlap: float = Field(
-        default=1.0, gt=0, le=1, description="Share of persons each owner has on record; below 1 each lacks others.")
+        default=1.0, gt=0, le=1, description="Share of persons each owner has on record; below 1 each lacks others."
+    )
 
 
 class Mixed(_Plan):
@@ -90,4 +91,5 @@ class Mixed(_Plan):
 
 
 PartitionPlan = Annotated[
-    Single | ByColumn | Even | LabelSkew | QuantitySkew | Vertical | Mixed, Field(discriminator="kind")]
+    Single | ByColumn | Even | LabelSkew | QuantitySkew | Vertical | Mixed, Field(discriminator="kind")
+]

@@ -12,8 +12,10 @@ def skew(partition: Partition, table: Table) -> dict[str, dict]:
     `label_rate` is the share of positives (binary), the share of each class (multi-class) or the mean (regression) over
     the rows the owner holds, whether or not the label lies with that owner: it describes the deal, not what owners see.
     """
-    return {owner: _of_rows(table, holding.rows) | {"columns": len(holding.columns)}
-            for owner, holding in partition.holdings.items()}
+    return {
+        owner: _of_rows(table, holding.rows) | {"columns": len(holding.columns)}
+        for owner, holding in partition.holdings.items()
+    }
 
 
 def _of_rows(table: Table, rows: np.ndarray) -> dict:

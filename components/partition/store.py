@@ -47,7 +47,9 @@ def write_holding(root: Path, owner: str, part: Table) -> HoldingRecord:
     folder = Path(root) / owner
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
-    record = HoldingRecord(owner, folder / f"{part.digest[:16]}.parquet", len(part), tuple(part.columns.column_names), part.digest)
+    record = HoldingRecord(
+        owner, folder / f"{part.digest[:16]}.parquet", len(part), tuple(part.columns.column_names), part.digest
+    )
     if not _holds(record, part.schema):
         _replace(record.path, part.columns.replace_schema_metadata({_DIGEST: record.digest.encode()}))
     return record
@@ -71,7 +73,8 @@ def read_holding(record: HoldingRecord, schema: Schema) -> Table:
     table = Table(schema, columns.replace_schema_metadata())
     if table.digest != record.digest:
         raise InvalidInput(
-            f"{record.path} does not hold the rows recorded under schema {schema.name} (digest differs); {remedy}")
+            f"{record.path} does not hold the rows recorded under schema {schema.name} (digest differs); {remedy}"
+        )
     return table
 
 

@@ -17,7 +17,7 @@ CAPTIONS = {
     "checks": Caption(
         "Checks against their budgets",
         "A line that ends left of its upright stroke has kept its budget, one that begins right of it has broken it, "
-        "and one that crosses it needs more rows.",
+        "and one that crosses it needs more rows; only 'not shown above' is kept by a line that crosses.",
         "checks",
     ),
     "flips": Caption(

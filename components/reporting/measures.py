@@ -12,7 +12,10 @@ def overall_measures(predictions: Predictions) -> dict[str, float]:
     measures = {"error": float(1 - predictions.right.mean())}
     if predictions.rule.kind == "regression":
         off = predictions.scores - predictions.labels
-        return measures | {"mean_absolute_error": float(np.abs(off).mean()), "root_mean_squared_error": float(np.sqrt((off**2).mean()))}
+        return measures | {
+            "mean_absolute_error": float(np.abs(off).mean()),
+            "root_mean_squared_error": float(np.sqrt((off**2).mean())),
+        }
     rows, _ = row_values(predictions, "log_loss")
     measures["log_loss"] = float(rows.mean())
     if predictions.rule.kind == "binary" and (curve := roc(predictions.labels, predictions.scores)):

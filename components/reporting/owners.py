@@ -17,20 +17,24 @@ def owner_summaries(partition: Partition, table: Table) -> tuple[OwnerSummary, .
         labels = table.labels[holding.rows]
         groups = {name: column.take(holding.rows) for name, column in table.groups.items()}
         counts = {
-            name: dict(zip(column.levels, np.bincount(column.codes, minlength=len(column.levels)).tolist(), strict=True))
+            name: dict(
+                zip(column.levels, np.bincount(column.codes, minlength=len(column.levels)).tolist(), strict=True)
+            )
             for name, column in groups.items()
         }
-        summaries.append(OwnerSummary(
-            owner=owner,
-            rows=len(holding.rows),
-            persons=len(np.unique(table.person[holding.rows])),
-            columns=len(values),
-            groups=counts,
-            first_row=int(holding.rows[0]) if len(holding.rows) else 0,
-            first_column=min((order[name] for name in values), default=0),
-            holds_label=table.schema.label.column in holding.columns,
-            **_label(table, labels),
-        ))
+        summaries.append(
+            OwnerSummary(
+                owner=owner,
+                rows=len(holding.rows),
+                persons=len(np.unique(table.person[holding.rows])),
+                columns=len(values),
+                groups=counts,
+                first_row=int(holding.rows[0]) if len(holding.rows) else 0,
+                first_column=min((order[name] for name in values), default=0),
+                holds_label=table.schema.label.column in holding.columns,
+                **_label(table, labels),
+            )
+        )
     return tuple(summaries)
 
 

@@ -46,7 +46,7 @@ class OwnerSummary:
     @property
     def label(self) -> tuple[float, float, float] | None:
         """Rate or mean of the label with its 95 % interval; None where no label is held or shown."""
-        if not self.rows:
+        if not self.rows or not self.holds_label:
             return None
         if self.positives is not None:
             lower, upper = wilson_bounds(self.positives, self.rows, Z95)

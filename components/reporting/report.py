@@ -27,8 +27,8 @@ from components.reporting.style import png
 
 MEANING = {
     Decision.PROMOTE: "The candidate kept every promise of the policy. It may become the champion.",
-    Decision.HOLD: "The rows at hand cannot settle every check. The champion stays; a person or more rows may decide.",
-    Decision.REJECT: "The candidate breaks a promise of the policy. The champion stays.",
+    Decision.HOLD: "These rows cannot settle every check. Nothing is replaced until a person or more rows decide.",
+    Decision.REJECT: "The candidate breaks a promise of the policy. It replaces nothing.",
 }
 REASONS_SHOWN = 6
 

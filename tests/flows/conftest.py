@@ -75,18 +75,29 @@ def make_people(count: int = 1200, *, seed: int = 0, kind: str = "binary", signa
             label = np.array(["low", "middle", "high"])[np.digitize(noisy, [-1, 1.5])]
         case _:
             label = noisy
-    return pa.table({
-        "id": [f"p{seed}-{k}" for k in range(count)], "dose": dose, "marker": marker, "site": site,
-        "sex": rng.choice(["f", "m"], count), "age": rng.integers(18, 90, count), "outcome": label,
-    })
+    return pa.table(
+        {
+            "id": [f"p{seed}-{k}" for k in range(count)],
+            "dose": dose,
+            "marker": marker,
+            "site": site,
+            "sex": rng.choice(["f", "m"], count),
+            "age": rng.integers(18, 90, count),
+            "outcome": label,
+        }
+    )
 
 
 def schema_document(kind: str = "binary") -> dict:
-    label = {"binary": {"column": "outcome"},
-             "multiclass": {"column": "outcome", "kind": "multiclass", "classes": ["low", "middle", "high"]},
-             "regression": {"column": "outcome", "kind": "regression", "tolerance": 1.5}}[kind]
+    label = {
+        "binary": {"column": "outcome"},
+        "multiclass": {"column": "outcome", "kind": "multiclass", "classes": ["low", "middle", "high"]},
+        "regression": {"column": "outcome", "kind": "regression", "tolerance": 1.5},
+    }[kind]
     return {
-        "name": "people", "person": "id", "label": label,
+        "name": "people",
+        "person": "id",
+        "label": label,
         "features": {"dose": {}, "marker": {}, "site": {"kind": "categorical"}},
         "groups": {"sex": {"column": "sex"}, "age_band": {"column": "age", "edges": [40, 65]}},
     }

@@ -28,8 +28,9 @@ def test_the_first_candidate_that_passes_becomes_champion(run, table, people, ho
 def test_every_stage_is_a_finished_run_under_the_flow_run(run, table, home, client):
     run(table())
 
-    parent = client.search_runs([client.get_experiment_by_name("troth-tabular").experiment_id],
-                                "tags.`troth.pipeline` = 'tabular'")[0]
+    parent = client.search_runs(
+        [client.get_experiment_by_name("troth-tabular").experiment_id], "tags.`troth.pipeline` = 'tabular'"
+    )[0]
     assert parent.info.status == "FINISHED"
     for stage in STAGES:
         nested = find_stage(client, parent.info.run_id, parent.info.experiment_id, stage)
@@ -73,9 +74,12 @@ def test_all_candidates_are_measured_against_the_champion(run, table, client):
     run(table("first", seed=1))
     run(table("second", seed=2), candidates=CandidatePlan(distillation_strengths=(0.5,), folds=2))
 
-    stage = client.search_runs([client.get_experiment_by_name("troth-tabular").experiment_id],
-                               "tags.`troth.stage` = 'evaluate'")[0]
-    measured = {name.removeprefix("selection.").removesuffix(".nfr") for name in stage.data.metrics if name.endswith(".nfr")}
+    stage = client.search_runs(
+        [client.get_experiment_by_name("troth-tabular").experiment_id], "tags.`troth.stage` = 'evaluate'"
+    )[0]
+    measured = {
+        name.removeprefix("selection.").removesuffix(".nfr") for name in stage.data.metrics if name.endswith(".nfr")
+    }
     assert measured == {"retrain", "blend_0.25", "blend_0.5", "blend_0.75", "warm_start", "distill_0.5"}
 
 

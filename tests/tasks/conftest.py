@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.update(
-    MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true", MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false",
+    MLFLOW_DISABLE_TELEMETRY="true",
+    DO_NOT_TRACK="true",
+    MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false",
     GIT_PYTHON_REFRESH="quiet",
 )
 
@@ -54,8 +56,13 @@ def table_of(frame: pd.DataFrame, schema: Schema = SCHEMA) -> Table:
 
 def train(seed: int, objective: str = "binary:logistic") -> xgboost.Booster:
     table = table_of(rows(seed))
-    matrix = xgboost.DMatrix(table.features, table.labels, feature_names=list(SCHEMA.features),
-                             feature_types=table.feature_types, enable_categorical=True)
+    matrix = xgboost.DMatrix(
+        table.features,
+        table.labels,
+        feature_names=list(SCHEMA.features),
+        feature_types=table.feature_types,
+        enable_categorical=True,
+    )
     return xgboost.train({"objective": objective, "max_depth": 2, "nthread": 1}, matrix, num_boost_round=3)
 
 
@@ -76,11 +83,19 @@ class Place:
     def client(self) -> MlflowClient:
         return MlflowClient(self.settings.tracking_uri, self.settings.registry_uri)
 
-    def decide(self, version: str, decision: str = "PROMOTE", *, over: str | None = None,
-               client: MlflowClient | None = None) -> PromotionOutcome:
+    def decide(
+        self, version: str, decision: str = "PROMOTE", *, over: str | None = None, client: MlflowClient | None = None
+    ) -> PromotionOutcome:
         return decide_promotion(
-            client or self.client, self.settings, name=NAME, version=version, verdict=verdict_of(decision),
-            expected_champion=over, model_digest=self.digests[version], policy="strict", policy_digest="ab" * 32,
+            client or self.client,
+            self.settings,
+            name=NAME,
+            version=version,
+            verdict=verdict_of(decision),
+            expected_champion=over,
+            model_digest=self.digests[version],
+            policy="strict",
+            policy_digest="ab" * 32,
             who="ann",
         )
 

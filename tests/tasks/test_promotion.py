@@ -104,8 +104,15 @@ def test_a_candidate_judged_against_another_champion_is_refused_and_recorded(pla
 def test_a_version_that_holds_another_model_than_the_one_judged_is_not_decided_on(place):
     with pytest.raises(InvalidInput, match="version 1"):
         decide_promotion(
-            place.client, place.settings, name=NAME, version="1", verdict=verdict_of("PROMOTE"),
-            expected_champion=None, model_digest=place.digests["2"], policy="strict", policy_digest="ab" * 32,
+            place.client,
+            place.settings,
+            name=NAME,
+            version="1",
+            verdict=verdict_of("PROMOTE"),
+            expected_champion=None,
+            model_digest=place.digests["2"],
+            policy="strict",
+            policy_digest="ab" * 32,
         )
     assert actions(place) == []
 

@@ -33,8 +33,13 @@ def test_a_model_is_logged_and_registered_once(place, run):
 
 def test_another_model_of_the_same_run_is_another_version(place, run):
     versions = [
-        register(place.client, place.settings, name=NAME, tags={},
-                 logged=log_booster(place.client, run_id=run, booster=train(seed), schema=SCHEMA))
+        register(
+            place.client,
+            place.settings,
+            name=NAME,
+            tags={},
+            logged=log_booster(place.client, run_id=run, booster=train(seed), schema=SCHEMA),
+        )
         for seed in (11, 12)
     ]
     assert versions == ["5", "6"]
@@ -46,7 +51,9 @@ def test_the_first_version_makes_the_registered_model(place, run):
     version = place.client.get_model_version("new", "1")
     assert version.run_id == run
     assert version.tags == {
-        "troth.verdict": "HOLD", "troth.run": run, "troth.model_digest": model_digest(train(11)),
+        "troth.verdict": "HOLD",
+        "troth.run": run,
+        "troth.model_digest": model_digest(train(11)),
         "troth.schema_digest": logged.schema_digest,
     }
 

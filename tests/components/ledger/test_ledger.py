@@ -26,9 +26,17 @@ NAMES = [field.name for field in fields(Entry)]
 
 def saying(version: str = "1", action: Action = Action.PROMOTED, **said) -> Statement:
     defaults = {
-        "replaces": None, "model_digest": "m" * 64, "schema_digest": "s" * 64, "data_digest": "d" * 64,
-        "verdict": "PROMOTE", "policy": "strict", "policy_digest": "p" * 64, "reasons": ("fine", "naïve"), "run": "r1",
-        "who": "ann", "why": "",
+        "replaces": None,
+        "model_digest": "m" * 64,
+        "schema_digest": "s" * 64,
+        "data_digest": "d" * 64,
+        "verdict": "PROMOTE",
+        "policy": "strict",
+        "policy_digest": "p" * 64,
+        "reasons": ("fine", "naïve"),
+        "run": "r1",
+        "who": "ann",
+        "why": "",
     }
     return Statement(action=action, version=version, **defaults | said)
 
@@ -87,8 +95,13 @@ def test_a_change_to_any_field_is_found(written, keys, name, line):
         document = json.loads(lines[line])
         value = document[name]
         document[name] = (
-            value + 1 if isinstance(value, int) else [*value, "x"] if isinstance(value, list)
-            else "hold" if name == "action" else f"{value or ''}0"
+            value + 1
+            if isinstance(value, int)
+            else [*value, "x"]
+            if isinstance(value, list)
+            else "hold"
+            if name == "action"
+            else f"{value or ''}0"
         )
         lines[line] = json.dumps(document, sort_keys=True, separators=(",", ":")).encode() + b"\n"
         return lines
@@ -103,8 +116,18 @@ def test_a_change_to_any_field_is_found(written, keys, name, line):
 def test_a_change_with_the_hash_made_to_fit_is_found_by_the_signature(written, keys, name):
     entry = written.entries()[4]
     value = getattr(entry, name)
-    changed = replace(entry, **{name: value + 1 if isinstance(value, int) else (*value, "x")
-                                if isinstance(value, tuple) else Action.HOLD if name == "action" else f"{value}0"})
+    changed = replace(
+        entry,
+        **{
+            name: value + 1
+            if isinstance(value, int)
+            else (*value, "x")
+            if isinstance(value, tuple)
+            else Action.HOLD
+            if name == "action"
+            else f"{value}0"
+        },
+    )
     changed = replace(changed, hash=hash_of(changed))
     rewrite(written, lambda lines: [*lines[:4], changed.line + b"\n"])
     assert "signature" in problems(written, keys)
@@ -162,8 +185,13 @@ def test_a_foreign_key_is_found(written, keys, tmp_path):
         written.append(saying("6"), foreign)
     assert problems(written, keys) == {"unknown key"}
     last = written.entries()[-1]
-    claiming = seal(saying("6"), model="care", time=last.time, previous=written.entries()[-2],
-                    key=replace(foreign, name=next(iter(keys.keys))))
+    claiming = seal(
+        saying("6"),
+        model="care",
+        time=last.time,
+        previous=written.entries()[-2],
+        key=replace(foreign, name=next(iter(keys.keys))),
+    )
     rewrite(written, lambda lines: [*lines[:5], claiming.line + b"\n"])
     assert problems(written, keys) == {"signature"}
 

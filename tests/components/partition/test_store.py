@@ -56,7 +56,7 @@ def test_writing_again_changes_nothing_and_other_rows_lie_beside(tmp_path, table
 def test_a_damaged_store_is_named_and_healed_by_writing_again(tmp_path, table, damage):
     record = write_holding(tmp_path, "north", table)
     damage(record.path)
-    with pytest.raises(InvalidInput, match=r"north.holding\.parquet.*'north'"):
+    with pytest.raises(InvalidInput, match=r"north.*parquet.*'north'"):
         read_holding(record, table.schema)
     assert read_holding(write_holding(tmp_path, "north", table), table.schema).digest == table.digest
 
