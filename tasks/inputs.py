@@ -1,7 +1,7 @@
 """Where a run's table comes from: a source that ships with Troth, or the caller's own file.
 
-Each is a small model, so that the Prefect UI shows a form and a deployment's YAML is checked. `fingerprint` says whether
-two runs would read the same rows without reading them all: it is part of the key by which an unfinished run is found.
+Each is a small model, so that the Prefect UI shows a form and a deployment's YAML is checked. `fingerprint` says
+whether two runs would read the same rows: it is part of the key by which an unfinished run is found.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""What is in the registry and what ran lately, for `troth status`: read only, and honest about a ledger that is not sound."""
+"""What is in the registry and what ran lately, for `troth status`: read only, and plain about an unsound ledger."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

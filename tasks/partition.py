@@ -1,4 +1,4 @@
-"""Stage `partition`: the source is read, checked and dealt to its owners; from here on rows exist on owners' sides only."""
+"""Stage `partition`: a source is read, checked and dealt to its owners; from here on rows exist on their sides only."""
 
 from dataclasses import asdict
 from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 
 class Run(TypedDict):
-    """The flow's MLflow run, for registered model `model`; `champion` is the version it began with, None without one."""
+    """The flow's MLflow run, for registered model `model`; `champion` is the version it began with, or None."""
 
     run_id: str
     experiment_id: str

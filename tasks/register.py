@@ -1,6 +1,6 @@
 """Stage `register`: the chosen candidate becomes a version in the model registry, whatever the verdict.
 
-A refused model stays there with its reasons, so that the next person who has the same idea finds out why it was refused.
+A refused model stays there with its reasons, so that the next person with the same idea finds out why it was refused.
 """
 
 from tasks.champion import THROUGH

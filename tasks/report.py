@@ -19,7 +19,7 @@ from components.compatibility import count_flips
 from components.errors import InvalidInput
 from components.fairness import group_metrics
 from components.gates import CandidateScore, Policy
-from components.reporting import OwnerSummary, Report, illustrate, png, render_report
+from components.reporting import OwnerSummary, Report, draw, illustrate, render_report
 from tasks.gate import stored_predictions
 from tasks.links import mlflow_link, model_link
 from tasks.partition import OWNERS
@@ -58,13 +58,14 @@ def report(
     summary = compose(client, settings, references)
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / PAGE
-        page.write_text(render_report(summary))
+        pictures = draw(summary)
+        page.write_text(render_report(summary, pictures))
         here.file(page)
-        for name, figure in summary.figures.items():
-            picture = Path(folder) / f"{name}.png"
-            picture.write_bytes(png(figure))
-            here.file(picture, "plots")
-    here.metrics({name: value for name, value in summary.verdict.context.items()})
+        for name, picture in pictures.items():
+            path = Path(folder) / f"{name}.png"
+            path.write_bytes(picture)
+            here.file(path, "plots")
+    here.metrics(summary.verdict.context)
     here.tags(
         {
             "troth.verdict": judged["decision"],

@@ -1,8 +1,8 @@
 """What every stage of a pipeline has in common: its cache key, its retries, its logger.
 
-A stage returns a small JSON record (addresses, digests, numbers), keyed by everything it was given and by the version of
-its own logic. So a flow that failed is continued, not repeated: stages that finished answer from their records. Models
-and tables never pass through Prefect.
+A stage returns a small JSON record (addresses, digests, numbers), keyed by everything it was given and by the version
+of its own logic. So a flow that failed is continued, not repeated: stages that finished answer from their records.
+Models and tables never pass through Prefect.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """`troth up`: Prefect's server, MLflow's server and a worker on this machine, as one thing that starts and stops.
 
 Each is a process of its own in a group of its own, so that ending it ends what it started too. Everything listens on
-loopback unless `mlflow.yaml` says otherwise. If one of them ends by itself, the others are stopped and its log is named.
+loopback unless `mlflow.yaml` says otherwise. If one of them ends by itself, the rest is stopped and its log is named.
 """
 
 import json
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -122,7 +122,8 @@ def _require_free(host: str, port: int, key: str) -> None:
             probe.bind((host, port))
         except OSError:
             raise InvalidInput(
-                f"port {port} on {host} is in use; end what uses it (another 'troth up'?) or set server.{key} in mlflow.yaml"
+                f"port {port} on {host} is in use; end what uses it (another 'troth up'?), "
+                f"or set server.{key} in mlflow.yaml"
             ) from None
 
 
@@ -183,18 +184,14 @@ def _stop(children: dict[str, subprocess.Popen]) -> None:
     """End the worker first, so that it can report what it was running to a server that still answers."""
     for child in reversed(children.values()):
         _signal(child, signal.SIGTERM)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             child.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
         _signal(child, signal.SIGKILL)
 
 
 def _signal(child: subprocess.Popen, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(child.pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _as_interrupt(*_) -> None:

@@ -3,8 +3,8 @@
 PROMOTE needs every check to pass, so a level per check already bounds how often an unfit candidate is promoted (an
 intersection-union test: Berger, Technometrics 24, 1982); Holm over the groups of a check makes its claims hold jointly
 as well. REJECT needs only one check to fail. There Holm runs over the groups of each kind of check, which fails a fit
-candidate with at most the level; or, where a policy asks for it, over every hypothesis it holds, each kind with the same
-share of the level, so that the level bounds how often a fit candidate is rejected by the policy as a whole.
+candidate with at most the level; or, where a policy asks for it, over every hypothesis it holds, each kind with the
+same share of the level, so that the level bounds how often a fit candidate is rejected by the policy as a whole.
 """
 
 from collections.abc import Sequence

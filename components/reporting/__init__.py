@@ -3,7 +3,7 @@
 from components.reporting.gallery import illustrate
 from components.reporting.markdown import render_verdict_markdown
 from components.reporting.partition import OwnerSummary
-from components.reporting.report import Report, render_report
+from components.reporting.report import Report, draw, render_report
 from components.reporting.style import png
 
-__all__ = ["OwnerSummary", "Report", "illustrate", "png", "render_report", "render_verdict_markdown"]
+__all__ = ["OwnerSummary", "Report", "draw", "illustrate", "png", "render_report", "render_verdict_markdown"]

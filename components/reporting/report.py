@@ -78,8 +78,13 @@ class Tile:
     beside: str = ""
 
 
-def render_report(report: Report) -> str:
-    """The report as one HTML page: images inside, no script, no request, every text of the run escaped."""
+def render_report(report: Report, pictures: Mapping[str, bytes] | None = None) -> str:
+    """The report as one HTML page: images inside, no script, no request, every text of the run escaped.
+
+    `pictures` are the report's figures as PNG, by name, where they have been drawn already.
+    """
+    if pictures is None:
+        pictures = draw(report)
     checks = worst_first(report.verdict.checks)
     return (
         _template()
@@ -93,7 +98,7 @@ def render_report(report: Report) -> str:
             open_checks=[check for check in checks if check.outcome is not Outcome.PASS],
             passed_checks=[check for check in checks if check.outcome is Outcome.PASS],
             champion_groups={metric.group: metric for metric in report.champion_groups},
-            plots=_plots(report.figures),
+            plots=_plots(report.figures, pictures),
         )
         .lstrip()
     )
@@ -150,7 +155,12 @@ def safe_link(address: str) -> bool:
     return urlsplit(address).scheme in {"http", "https"}
 
 
-def _plots(figures: Mapping[str, Figure]) -> dict[str, list[dict[str, object]]]:
+def draw(report: Report) -> dict[str, bytes]:
+    """The report's figures as PNG, by name; drawing is what a report costs, so it is done once."""
+    return {name: png(figure) for name, figure in report.figures.items()}
+
+
+def _plots(figures: Mapping[str, Figure], pictures: Mapping[str, bytes]) -> dict[str, list[dict[str, object]]]:
     """Section → what the template shows of each figure."""
     sections: dict[str, list[dict[str, object]]] = {section: [] for section in (*get_args(Section), "further")}
     for name, figure in figures.items():
@@ -161,7 +171,7 @@ def _plots(figures: Mapping[str, Figure]) -> dict[str, list[dict[str, object]]]:
             "alt": figure.get_label() or name,
             "width": round(100 * figure.get_figwidth()),
             "height": round(100 * figure.get_figheight()),
-            "data": b64encode(png(figure)).decode(),
+            "data": b64encode(pictures[name]).decode(),
         }
         sections[caption.section if caption else "further"].append(shown)
     return sections

@@ -1,4 +1,4 @@
-"""Flows run for real: one embedded Prefect server a session, and for each test an MLflow store copied from a template."""
+"""Flows run for real: one embedded Prefect server a session, and an MLflow store for each test."""
 
 import shutil
 from pathlib import Path
