@@ -25,5 +25,5 @@ def recheck(
     rules = load_policy(policy)
     model = load_settings().model_name("tabular", name_of(data))
     request = request_of(data=data, policy=rules, golden=golden, split=split)
-    with pipeline_run("recheck", name=f"recheck {model}", model=model, request=request) as run:
+    with pipeline_run("recheck", name=f"recheck {model}", model=model, request=request, resume=False) as run:
         return recheck_stage(run, data, rules, golden, split)

@@ -35,7 +35,7 @@ CANDIDATE, CHAMPION = "predictions/candidate.parquet", "predictions/champion.par
 GOLDEN_CANDIDATE, GOLDEN_CHAMPION = "golden/candidate.parquet", "golden/champion.parquet"
 
 
-@stage(version=1, run_name="evaluate", tags=("evaluation",))
+@stage(version=1, run_name="evaluate")
 def evaluate(run: Run, data: Data, trained: Trained, choice: Choice, golden: str | None) -> Evaluated:
     """Score all candidates on selection rows, choose, and keep the chosen one's predictions on the gate's rows."""
     settings, client = connect()

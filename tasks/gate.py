@@ -25,7 +25,7 @@ from tasks.tracking import connect, stage_run
 VERDICT = "verdict.json"
 
 
-@stage(version=1, run_name="gate {policy.name}", tags=("gate",))
+@stage(version=1, run_name="gate {policy.name}")
 def gate(run: Run, evaluated: Evaluated, policy: Policy) -> Judged:
     """Put the chosen candidate through every check of the policy and record the verdict."""
     settings, client = connect()

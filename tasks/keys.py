@@ -1,20 +1,26 @@
 """The secret behind row pseudonyms: made once on this machine, never logged, never sent."""
 
-import os
 import secrets
 
+from components.errors import InvalidInput
+from components.secret_file import create_once
 from tasks.settings import Settings
+
+_BYTES = 32
 
 
 def row_key(settings: Settings) -> bytes:
-    """32 secret bytes in `keys/rows.key`, readable by their owner alone; made on first use."""
+    """32 secret bytes in `keys/rows.key`, readable by their owner alone; made on first use.
+
+    Raises
+    ------
+    InvalidInput
+        The file holds something else.
+    """
     path = settings.root / "keys" / "rows.key"
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(handle, "wb") as file:
-        key = secrets.token_bytes(32)
-        file.write(key)
+    if not path.exists():
+        create_once(path, secrets.token_bytes(_BYTES))
+    key = path.read_bytes()
+    if len(key) != _BYTES:
+        raise InvalidInput(f"row key {path} has {len(key)} bytes instead of {_BYTES}; restore it, or delete it")
     return key

@@ -45,7 +45,7 @@ class SplitShares(BaseModel):
 
 
 # Never answered from a record: dealing again is cheap, and restores an owner's store that was lost since.
-@stage(version=1, run_name="partition {source.kind}", tags=("data",), cached=False)
+@stage(version=1, run_name="partition {source.kind}", cached=False)
 def partition(
     run: Run, source: Source, plan: PartitionPlan | None, split: SplitShares, golden: str | None, seed: int
 ) -> Data:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 
 from components.errors import InvalidInput
@@ -24,8 +25,13 @@ from tasks.tracking import Stage, close_run, connect, open_run
 
 
 @contextmanager
-def pipeline_run(pipeline: str, *, name: str, model: str, request: Mapping[str, object]) -> Iterator[Run]:
-    """The MLflow run of a flow run; `request` (JSON-ready) is everything that decides what it will do."""
+def pipeline_run(
+    pipeline: str, *, name: str, model: str, request: Mapping[str, object], resume: bool = True
+) -> Iterator[Run]:
+    """The MLflow run of a flow run; `request` (JSON-ready) is everything that decides what it will do.
+
+    With `resume` an unfinished run of the same request goes on, against the champion it began with.
+    """
     settings, client = connect()
     check_reachable(settings)
     key = hashlib.sha256(json.dumps([pipeline, request], sort_keys=True).encode()).hexdigest()
@@ -36,7 +42,8 @@ def pipeline_run(pipeline: str, *, name: str, model: str, request: Mapping[str, 
         if context:
             flow_run = str(context.flow_run.id)
             tags |= {"prefect.flow_run_id": flow_run, "prefect.link": prefect_link(settings, flow_run)}
-        run = open_run(
+            _label(context, "troth", pipeline, model)
+        run, goes_on = open_run(
             client,
             settings,
             pipeline=pipeline,
@@ -45,9 +52,10 @@ def pipeline_run(pipeline: str, *, name: str, model: str, request: Mapping[str, 
             key=key,
             champion=champion and champion.version,
             tags=tags,
+            resume=resume,
         )
         Stage(client, run["run_id"]).parameters(request)
-        if run["resumed"]:
+        if goes_on:
             logger().info("continuing the unfinished run %s; finished stages are not repeated", run["name"])
         try:
             yield run
@@ -56,6 +64,12 @@ def pipeline_run(pipeline: str, *, name: str, model: str, request: Mapping[str, 
             raise
         close_run(client, run["run_id"], "FINISHED")
         logger().info("MLflow run: %s", mlflow_link(settings, run))
+
+
+def _label(context: FlowRunContext, *tags: str) -> None:
+    """Tag the flow run. Its tasks have none: Prefect asks the server for a limit of each tag, a second a task."""
+    with get_client(sync_client=True) as prefect:
+        prefect.update_flow_run(context.flow_run.id, tags=sorted({*context.flow_run.tags, *tags}))
 
 
 @contextmanager

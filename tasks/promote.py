@@ -6,11 +6,13 @@ promotion at a time: Prefect's limit keeps runs from queueing at the ledger's lo
 
 import json
 import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from mlflow import MlflowClient
 from prefect.concurrency.sync import concurrency
-from pydantic import BaseModel, Field
+from prefect.input import RunInput
+from pydantic import Field
 
 from components.gates import Verdict
 from tasks.gate import VERDICT
@@ -22,7 +24,7 @@ from tasks.tracking import connect, stage_run
 LIMIT = "troth-promotion"
 
 
-class Approval(BaseModel):
+class Approval(RunInput):
     """What a person is asked when a candidate is on hold."""
 
     approve: bool = Field(False, description="Make the challenger champion, against the gate's verdict.")
@@ -30,11 +32,11 @@ class Approval(BaseModel):
     reason: str = Field("", description="Why; it becomes part of the ledger.")
 
 
-@stage(version=1, run_name="promote {registered[model]} v{registered[version]}", tags=("registry",), cached=False)
+@stage(version=1, run_name="promote {registered[model]} v{registered[version]}", cached=False)
 def promote(run: Run, registered: Registered, judged: Judged) -> Promoted:
     """PROMOTE moves the champion's alias, HOLD the challenger's, REJECT none; the ledger has an entry of each."""
     settings, client = connect()
-    with stage_run(client, run, "promote") as here, concurrency(LIMIT, occupy=1, strict=False):
+    with stage_run(client, run, "promote") as here, _one_at_a_time():
         verdict = stored_verdict(client, judged["run_id"])
         outcome = decide_promotion(
             client,
@@ -52,22 +54,27 @@ def promote(run: Run, registered: Registered, judged: Judged) -> Promoted:
         return _promoted(judged, verdict, outcome)
 
 
-@stage(version=1, run_name="override {registered[model]} v{registered[version]}", tags=("registry",), cached=False)
+@stage(version=1, run_name="override {registered[model]} v{registered[version]}", cached=False)
 def override(run: Run, registered: Registered, judged: Judged, approval: Approval) -> Promoted:
     """A person's word against a HOLD."""
     settings, client = connect()
-    with stage_run(client, run, "override") as here, concurrency(LIMIT, occupy=1, strict=False):
+    with stage_run(client, run, "override") as here, _one_at_a_time():
         outcome = promote_by_hand(
             client,
             settings,
             name=registered["model"],
             version=registered["version"],
-            why=approval.reason,
-            who=approval.name or None,
+            why=approval.reason.strip(),
+            who=approval.name.strip(),
         )
         here.tags({"troth.action": outcome.action, "troth.champion": outcome.champion or ""})
         _tell(registered["model"], outcome)
         return _promoted(judged, stored_verdict(client, judged["run_id"]), outcome)
+
+
+def _one_at_a_time() -> AbstractContextManager[None]:
+    """Prefect's limit, where the server has one; a slot of a process that died is free again after a minute."""
+    return concurrency(LIMIT, occupy=1, strict=False, lease_duration=60, suppress_warnings=True)
 
 
 def stored_verdict(client: MlflowClient, run_id: str) -> Verdict:

@@ -26,7 +26,7 @@ from tasks.stage import logger, stage
 from tasks.tracking import connect, stage_run
 
 
-@stage(version=1, run_name="recheck {run[model]}", tags=("gate",), cached=False)
+@stage(version=1, run_name="recheck {run[model]}", cached=False)
 def recheck(run: Run, source: Source, policy: Policy, golden: str | None, split: SplitShares) -> Rechecked:
     """Judge the champion on the gate's persons: the split is by person, so none of them was ever trained on."""
     settings, client = connect()

@@ -15,7 +15,6 @@ class Run(TypedDict):
     name: str
     model: str
     champion: str | None
-    resumed: bool
 
 
 class Holding(TypedDict):

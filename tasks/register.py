@@ -15,7 +15,7 @@ from tasks.tracking import connect, stage_run
 MODE, CHOSEN, FLOW_RUN = "troth.mode", "troth.candidate", "troth.flow_run"
 
 
-@stage(version=1, run_name="register {run[model]}", tags=("registry",))
+@stage(version=1, run_name="register {run[model]}")
 def register(run: Run, data: Data, trained: Trained, evaluated: Evaluated, judged: Judged) -> Registered:
     """Log the model with signature and input example and register it, once per run."""
     settings, client = connect()

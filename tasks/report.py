@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import yaml
 from mlflow import MlflowClient
 from prefect.artifacts import create_link_artifact
@@ -21,6 +22,7 @@ from components.fairness import group_metrics
 from components.gates import CandidateScore, Policy
 from components.reporting import OwnerSummary, Report, draw, illustrate, render_report
 from tasks.gate import stored_predictions
+from tasks.holdings import schema_of
 from tasks.links import mlflow_link, model_link
 from tasks.partition import OWNERS
 from tasks.promote import stored_verdict
@@ -32,7 +34,7 @@ from tasks.tracking import Stage, connect, experiment_id, find_stage
 PAGE, REFERENCES = "report.html", "references.json"
 
 
-@stage(version=1, run_name="report", tags=("report",))
+@stage(version=1, run_name="report")
 def report(
     run: Run,
     data: Data,
@@ -74,7 +76,16 @@ def report(
             "troth.action": promoted["action"],
         }
     )
-    here.note(f"**{judged['decision']}** — {judged['reasons'][0]}\n\nReport: artifact `{PAGE}`.")
+    here.note(
+        "\n\n".join(
+            [
+                f"**{judged['decision']}**: {judged['reasons'][0]}",
+                f"The whole report: artifact `{PAGE}`.",
+                *(f"[{name}]({link})" for name, link in summary.links.items() if name != "MLflow run"),
+            ]
+        )
+    )
+    here.rename(f"{registered['model']} v{registered['version']} {judged['decision'].lower()}")
     if TaskRunContext.get():
         create_link_artifact(key="mlflow-run", link=mlflow_link(settings, run), link_text="The run in MLflow")
         create_link_artifact(
@@ -135,7 +146,13 @@ def compose(client: MlflowClient, settings: Settings, references: Mapping[str, M
         links=links,
         not_measured=NOT_MEASURED,
     )
-    return illustrate(summary, candidate=candidate, champion=champion, learning=_learning(client, trained["run_id"]))
+    return illustrate(
+        summary,
+        candidate=candidate,
+        champion=champion,
+        learning=_learning(client, trained["run_id"]),
+        learning_metric="log loss" if schema_of(data).classes else "root mean squared error",
+    )
 
 
 def find_run(client: MlflowClient, settings: Settings, which: str) -> str:
@@ -169,9 +186,13 @@ NOT_MEASURED = (
 
 
 def _learning(client: MlflowClient, run_id: str) -> dict[str, list[float]]:
+    """The loss by round, straight lines between the rounds at which it was measured."""
     history = client.get_metric_history(run_id, "selection_loss")
-    points = [metric.value for metric in sorted(history, key=lambda metric: metric.step)]
-    return {"selection rows": points} if points else {}
+    points = {metric.step: metric.value for metric in sorted(history, key=lambda metric: metric.step)}
+    if not points:
+        return {}
+    rounds = np.arange(1, max(points) + 1)
+    return {"selection rows": np.interp(rounds, list(points), list(points.values())).tolist()}
 
 
 def _read(client: MlflowClient, run_id: str, name: str):

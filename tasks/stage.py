@@ -16,11 +16,10 @@ from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 
 
-def stage(*, version: int, run_name: str, tags: tuple[str, ...] = (), cached: bool = True) -> Callable:
+def stage(*, version: int, run_name: str, cached: bool = True) -> Callable:
     """A task of a pipeline. Raise `version` when its logic changes, so that records of the old logic are not reused."""
     return task(
         task_run_name=run_name,
-        tags=["troth", *tags],
         persist_result=True,
         result_serializer="json",
         cache_key_fn=_by_content(version) if cached else None,
@@ -53,12 +52,11 @@ def _as_json(value) -> object:
 
 def _is_passing_trouble(task, run, state) -> bool:
     """Retry what may go away by itself: a store that is busy or out of reach. Never a verdict or a mistake."""
-    try:
-        state.result(raise_on_failure=True)
-    except MlflowException as error:
-        return error.error_code in {"TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED"}
-    except (ConnectionError, TimeoutError):
-        return True
-    except BaseException:
-        return False
-    return False
+    match state.data:
+        case MlflowException() as error:
+            # MLflow calls a server that does not answer an internal error.
+            return error.error_code in {"TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED"}
+        case ConnectionError() | TimeoutError():
+            return True
+        case _:
+            return False

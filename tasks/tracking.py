@@ -5,23 +5,27 @@ global "active run": run ids are handed on, and a stage that starts again contin
 through `MlflowClient`, in batches, because each call to a tracking store is a transaction.
 """
 
+import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 
 from tasks import references
 from tasks.settings import Settings, load_settings
 
 KEY, STAGE, CHAMPION = "troth.key", "troth.stage", "troth.champion_at_start"
-_BATCH = 100  # what MLflow takes in one call: 100 parameters, 1000 metrics
+EXPERIMENT_KIND = "mlflow.experimentKind"  # without it MLflow's pages open on traces of language models
+_PARAMETERS, _METRICS = 100, 1000  # what MLflow takes in one call
+_LONGEST = 250  # characters of a metric's or parameter's name in MLflow
 
 
 @dataclass(frozen=True)
@@ -33,31 +37,36 @@ class Stage:
 
     def metrics(self, values: Mapping[str, float]) -> None:
         """Log numbers; those that are not finite (a group without rows) are left out, MLflow's stores differ on NaN."""
-        now = int(time.time() * 1000)
-        finite = [
-            Metric(metric_name(name), float(value), now, 0)
-            for name, value in values.items()
-            if value is not None and math.isfinite(value)
-        ]
-        for start in range(0, len(finite), 1000):
-            self.client.log_batch(self.run_id, metrics=finite[start : start + 1000])
+        self._log((name, value, 0) for name, value in values.items())
 
     def curve(self, name: str, values: Mapping[int, float]) -> None:
         """Log one metric over steps."""
+        self._log((name, value, step) for step, value in values.items())
+
+    def _log(self, points: Iterable[tuple[str, float | None, int]]) -> None:
         now = int(time.time() * 1000)
-        self.client.log_batch(
-            self.run_id, metrics=[Metric(metric_name(name), float(v), now, k) for k, v in values.items()]
-        )
+        finite = [
+            Metric(safe_name(name), float(value), now, step)
+            for name, value, step in points
+            if value is not None and math.isfinite(value)
+        ]
+        for start in range(0, len(finite), _METRICS):
+            self.client.log_batch(self.run_id, metrics=finite[start : start + _METRICS])
 
     def parameters(self, values: Mapping[str, object]) -> None:
         """Log parameters once; a stage that runs again with the same ones writes nothing new."""
         known = self.client.get_run(self.run_id).data.params
-        fresh = [Param(name, str(value)[:6000]) for name, value in flat(values).items() if name not in known]
-        for start in range(0, len(fresh), _BATCH):
-            self.client.log_batch(self.run_id, params=fresh[start : start + _BATCH])
+        named = {safe_name(name): str(value)[:6000] for name, value in flat(values).items()}
+        fresh = [Param(name, value) for name, value in named.items() if name not in known]
+        for start in range(0, len(fresh), _PARAMETERS):
+            self.client.log_batch(self.run_id, params=fresh[start : start + _PARAMETERS])
 
     def tags(self, values: Mapping[str, object]) -> None:
         self.client.log_batch(self.run_id, tags=[RunTag(name, str(value)[:5000]) for name, value in values.items()])
+
+    def rename(self, name: str) -> None:
+        """The name shown in lists of runs."""
+        self.client.update_run(self.run_id, name=name)
 
     def note(self, text: str) -> None:
         """The description shown at the top of the run's page."""
@@ -100,39 +109,35 @@ def open_run(
     key: str,
     champion: str | None,
     tags: Mapping[str, str],
-) -> references.Run:
-    """The flow's run: the unfinished one of the same key when there is one, else a new one.
+    resume: bool = True,
+) -> tuple[references.Run, bool]:
+    """The flow's run, and whether it is an unfinished one of the same key that goes on, rather than a new one.
 
     `key` is a digest of everything the caller asked for, so a flow that failed half-way is continued by asking for the
-    same thing again. The caller holds the key's lock: an unfinished run found here has no living owner.
+    same thing again. The caller holds the key's lock: an unfinished run found here has no living owner. A continued run
+    gets the very record it began with, since its stages are found again by what they were given.
     """
     experiment = experiment_id(client, settings, pipeline)
-    unfinished = client.search_runs(
-        [experiment], f"tags.`{KEY}` = '{key}' AND attributes.status != 'FINISHED'", max_results=1
-    )
-    if unfinished:
-        run = unfinished[0]
+    unfinished = f"tags.`{KEY}` = '{key}' AND attributes.status != 'FINISHED'"
+    left = client.search_runs([experiment], unfinished, max_results=1) if resume else []
+    if left:
+        run = left[0]
         client.update_run(run.info.run_id, status="RUNNING")
         for tag, value in tags.items():
             client.set_tag(run.info.run_id, tag, value)
-        began_with = run.data.tags.get(CHAMPION) or None
-        return references.Run(
-            run_id=run.info.run_id,
-            experiment_id=experiment,
-            name=run.info.run_name,
-            model=model,
-            champion=began_with,
-            resumed=True,
-        )
-    run = client.create_run(experiment, run_name=name, tags={KEY: key, CHAMPION: champion or "", **tags})
-    return references.Run(
-        run_id=run.info.run_id, experiment_id=experiment, name=name, model=model, champion=champion, resumed=False
+        champion = run.data.tags.get(CHAMPION) or None
+    else:
+        run = client.create_run(experiment, run_name=name, tags={KEY: key, CHAMPION: champion or "", **tags})
+    record = references.Run(
+        run_id=run.info.run_id, experiment_id=experiment, name=name, model=model, champion=champion
     )
+    return record, bool(left)
 
 
 def close_run(client: MlflowClient, run_id: str, status: str) -> None:
-    """End a run as FINISHED, FAILED or KILLED."""
-    client.set_terminated(run_id, status)
+    """End a run as FINISHED, FAILED or KILLED; a store that has just failed may fail here too, which adds nothing."""
+    with suppress(MlflowException) if status != "FINISHED" else nullcontext():
+        client.set_terminated(run_id, status)
 
 
 @contextmanager
@@ -147,9 +152,9 @@ def stage_run(client: MlflowClient, parent: references.Run, stage: str) -> Itera
     try:
         yield Stage(client, run.info.run_id)
     except BaseException:
-        client.set_terminated(run.info.run_id, "FAILED")
+        close_run(client, run.info.run_id, "FAILED")
         raise
-    client.set_terminated(run.info.run_id, "FINISHED")
+    close_run(client, run.info.run_id, "FINISHED")
 
 
 def find_stage(client: MlflowClient, parent_id: str, experiment: str, stage: str) -> Run | None:
@@ -167,18 +172,27 @@ def experiment_id(client: MlflowClient, settings: Settings, pipeline: str) -> st
     # A server decides for itself where artifacts live; an embedded store is told.
     location = None if settings.tracking_uri.startswith("http") else _artifact_location(settings, name)
     try:
-        return client.create_experiment(name, artifact_location=location)
+        return client.create_experiment(
+            name, artifact_location=location, tags={EXPERIMENT_KIND: "custom_model_development"}
+        )
     except Exception:
         if found := client.get_experiment_by_name(name):
             return found.experiment_id
         raise
 
 
-def metric_name(name: str) -> str:
-    """`name` in the characters MLflow allows: comparison signs and '=' become words or dashes."""
+def safe_name(name: str) -> str:
+    """`name` as MLflow takes it for a metric or parameter: comparison signs and '=' become words or dashes.
+
+    MLflow reads names as paths and refuses those that lead elsewhere, so a slash goes too. Of a name that is too long
+    the end becomes a digest.
+    """
     for sign, word in ((">=", "ge"), ("<=", "le"), ("<", "lt"), (">", "gt"), ("=", "-"), ("&", "and")):
         name = name.replace(sign, word)
-    return "".join(c if c.isalnum() or c in "_-. /:" else "_" for c in name)
+    name = "".join(c if c.isalnum() or c in "_-. :" else "_" for c in name)
+    if len(name) <= _LONGEST:
+        return name
+    return f"{name[: _LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:

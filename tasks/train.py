@@ -22,7 +22,7 @@ from tasks.tracking import Stage, connect, stage_run
 FOLDER, NOISE = "candidates", "other_seed"
 
 
-@stage(version=1, run_name="train {mode}", tags=("training",))
+@stage(version=1, run_name="train {mode}")
 def train(run: Run, data: Data, mode: str, parameters: BoostingParameters, plan: CandidatePlan) -> Trained:
     """Train every candidate and keep each as a file of the stage's run.
 

@@ -1,8 +1,8 @@
 """`troth`, the console script: commands, their examples, and what they say when something is wrong.
 
 Only typer is imported here; every command imports what it needs when it runs, so that `troth --help` answers at once.
-A mistake of the user ends in one sentence and exit code 2; anything unexpected leaves a traceback in a file, says where,
-and exits with 1.
+A mistake of the user ends in one sentence and exit code 2; anything unexpected leaves a traceback in a file, says
+where, and exits with 1.
 """
 
 import sys
@@ -45,12 +45,13 @@ def _version(
 def main() -> None:
     """Run the command line; the only place that turns an exception into an exit code."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except KeyboardInterrupt:
-        sys.exit(130)
+        code = 130
     except Exception as error:
         from troth.failures import explain
 
         sentence, code = explain(error)
-        typer.echo(f"error: {sentence}", err=True)
-        sys.exit(code)
+        if sentence:
+            typer.echo(f"error: {sentence}", err=True)
+    sys.exit(code)

@@ -18,6 +18,7 @@ def source_of(name: str | None, data: Path | None, schema: Path | None, years: s
     if data is not None:
         if name is not None:
             raise InvalidInput(f"both --data {data} and --source {name} are given; use one")
+        _leave_out(years, rows, used="--data")
         if schema is None:
             raise InvalidInput(f"--data {data} needs --schema FILE.yaml; 'troth data schema {data}' drafts one")
         return OwnTable(path=str(data.expanduser().resolve()), schema_file=str(schema.expanduser().resolve()))
@@ -25,9 +26,11 @@ def source_of(name: str | None, data: Path | None, schema: Path | None, years: s
         raise InvalidInput(f"--schema {schema} goes with --data FILE; the sources bring their own")
     match name or "rand_hie":
         case "rand_hie":
-            return RandHie(years=_years(years)) if years else RandHie()
+            _leave_out(None, rows, used="rand_hie")
+            return RandHie() if years is None else RandHie(years=_years(years))
         case "multiple_sclerosis":
-            return MultipleSclerosis(rows=rows) if rows else MultipleSclerosis()
+            _leave_out(years, None, used="multiple_sclerosis")
+            return validated(MultipleSclerosis, {} if rows is None else {"rows": rows}, "--source multiple_sclerosis")
         case other:
             raise InvalidInput(f"source '{other}' does not exist; use rand_hie or multiple_sclerosis, or --data FILE")
 
@@ -67,6 +70,12 @@ def training_of(assignments: list[str], seed: int) -> BoostingParameters:
             raise InvalidInput(f"--set {assignment} has no '='; write it like --set max_depth=3")
         given[name.strip()] = value.strip()
     return validated(BoostingParameters, given, "--set")
+
+
+def _leave_out(years: str | None, rows: int | None, *, used: str) -> None:
+    for option, given, source in (("--years", years, "rand_hie"), ("--rows", rows, "multiple_sclerosis")):
+        if given is not None:
+            raise InvalidInput(f"{option} {given} goes with --source {source}, not with {used}; leave it out")
 
 
 def _years(text: str) -> tuple[int, ...]:

@@ -80,7 +80,7 @@ def schema(
 def export(
     source: Annotated[str, typer.Argument(help="rand_hie or multiple_sclerosis.")],
     folder: Annotated[Path, typer.Option(help="Where the two files go.")] = Path("."),
-    rows: Annotated[int, typer.Option(help="Rows to simulate for multiple_sclerosis.")] = 20_000,
+    rows: Annotated[int | None, typer.Option(help="Rows to simulate for multiple_sclerosis.")] = None,
 ) -> None:
     """Write a source that comes with Troth as a CSV and its schema, as an example of how your own should look.
 
@@ -95,7 +95,7 @@ def export(
     from troth.arguments import source_of
     from troth.terminal import console
 
-    table = load(source_of(source, None, None, None, rows if source == "multiple_sclerosis" else None))
+    table = load(source_of(source, None, None, None, rows))
     folder.mkdir(parents=True, exist_ok=True)
     pyarrow.csv.write_csv(table.columns, folder / f"{source}.csv")
     write_schema(table.schema, folder / f"{source}.yaml")

@@ -17,7 +17,9 @@ RESUME = "the champion is as it was; run the same command again and it continues
 
 
 def explain(error: BaseException) -> tuple[str, int]:
-    """(sentence, exit code) for an exception that reached the top."""
+    """(sentence, exit code) for an exception that reached the top; no sentence where all has been said."""
+    if hasattr(error, "format_message"):
+        return _usage(error), 2
     for link in _chain(error):
         if isinstance(link, InvalidInput):
             return str(link), 2
@@ -28,6 +30,13 @@ def explain(error: BaseException) -> tuple[str, int]:
             return f"{link.filename} may not be read or written by this user; correct its permissions", 2
     summary = " ".join(str(error).split())[:300] or type(error).__name__
     return f"{summary} ({type(error).__name__}; details in {_keep(error)}); {RESUME}", 1
+
+
+def _usage(error) -> str:
+    """What typer has to say about the command as it was typed; nothing where it has shown the help instead."""
+    said = error.format_message().strip().removesuffix(".")
+    context = getattr(error, "ctx", None)
+    return said and f"{said[0].lower()}{said[1:]}" + (f"; see '{context.command_path} --help'" if context else "")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -24,11 +24,12 @@ def verify(model: Model = None) -> None:
     from pathlib import Path
     from urllib.parse import unquote
 
+    from troth.session import stores
+
+    settings, client = stores()
     from tasks.promotion_ledger import examine
-    from tasks.tracking import connect
     from troth.terminal import console
 
-    settings, client = connect()
     names = (
         [model] if model else sorted(unquote(path.stem) for path in Path(settings.registry.ledger.path).glob("*.jsonl"))
     )
@@ -51,7 +52,7 @@ def verify(model: Model = None) -> None:
 @app.command()
 def show(
     model: Annotated[str, typer.Argument(help="A registered model.")],
-    last: Annotated[int, typer.Option(help="How many entries, newest last.")] = 20,
+    last: Annotated[int, typer.Option(min=1, help="How many entries, newest last.")] = 20,
 ) -> None:
     """Show the ledger's newest entries.
 
@@ -59,14 +60,20 @@ def show(
 
     `troth ledger show rand_hie --last 5`
     """
+    from pathlib import Path
+
     from rich.table import Table
 
-    from tasks.promotion_ledger import ledger_of
+    from components.errors import InvalidInput
+    from components.ledger import Ledger
     from tasks.settings import load_settings
     from troth.terminal import console
 
+    entries = Ledger(Path(load_settings().registry.ledger.path), model).entries()
+    if not entries:
+        raise InvalidInput(f"model '{model}' has no entry in the promotion ledger; 'troth status' lists the models")
     table = Table("#", "time (UTC)", "action", "version", "replaces", "verdict", "who", "why", box=None)
-    for entry in ledger_of(load_settings(), model).entries()[-last:]:
+    for entry in entries[-last:]:
         why = entry.why or (entry.reasons[0] if entry.reasons else "")
         table.add_row(
             str(entry.sequence),

@@ -9,20 +9,19 @@ Name = Annotated[str, typer.Argument(help="A registered model, such as rand_hie.
 Reason = Annotated[str, typer.Option(help="Why; it becomes part of the ledger.")]
 
 
-def status(runs: Annotated[int, typer.Option(help="How many of the newest runs to show.")] = 8) -> None:
+def status(runs: Annotated[int, typer.Option(min=1, help="How many of the newest runs to show.")] = 8) -> None:
     """Show the registry's champions, the state of their ledgers, and the newest runs.
 
     **Example**
 
     `troth status --runs 20`
     """
+    from troth.session import stores
+
+    settings, client = stores()
     from tasks import overview
-    from tasks.registry_reach import check_reachable
-    from tasks.tracking import connect
     from troth.outcome import show_status
 
-    settings, client = connect()
-    check_reachable(settings)
     show_status(overview.models(client, settings), overview.runs(client, settings, most=runs))
 
 
@@ -38,12 +37,13 @@ def report(
 
     `troth report 2f54709c --out update.html`
     """
+    from troth.session import stores
+
+    settings, client = stores()
     from components.reporting import render_report
     from tasks.report import compose, find_run, references_of
-    from tasks.tracking import connect
     from troth.terminal import console
 
-    settings, client = connect()
     found = find_run(client, settings, run)
     page = render_report(compose(client, settings, references_of(client, found)))
     out.write_text(page)
@@ -61,12 +61,13 @@ def promote(
 
     `troth promote rand_hie --reason "reviewed 40 flips with the clinic, all acceptable"`
     """
+    from troth.session import stores
+
+    settings, client = stores()
     from components.errors import InvalidInput
     from tasks.promotion import promote_by_hand
-    from tasks.tracking import connect
     from troth.outcome import show_change
 
-    settings, client = connect()
     if version is None:
         version = _at(client, settings, model, settings.registry.aliases.challenger)
         if version is None:
@@ -83,12 +84,13 @@ def rollback(model: Name, reason: Reason = "") -> None:
 
     `troth rollback rand_hie --reason "alerts doubled in ward 3 since the update"`
     """
+    from troth.session import stores
+
+    settings, client = stores()
     from tasks.promotion import rollback as roll_back
     from tasks.promotion_ledger import examine
-    from tasks.tracking import connect
     from troth.outcome import show_change
 
-    settings, client = connect()
     # Named, so that a command given twice does not go two versions back.
     leaving = examine(client, settings, model).standing.champion
     show_change(model, roll_back(client, settings, name=model, why=reason, leaving=leaving))
@@ -109,13 +111,14 @@ def predict(
     """
     import sys
 
+    from troth.session import stores
+
+    settings, _ = stores()
     import pandas as pd
 
     from components.data.reading import read_columns
     from tasks.loader import load
-    from tasks.settings import load_settings
 
-    settings = load_settings()
     address = model if model.startswith("models:/") else f"models:/{model}@{settings.registry.aliases.champion}"
     loaded = load(address, settings)
     rows = read_columns(data).to_pandas()

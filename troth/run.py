@@ -35,12 +35,12 @@ def tabular(
     partition: Annotated[
         str | None,
         typer.Option(
-            help="Who holds what: single, even:3, by:site, label_skew:3:0.5, quantity_skew:3:1, vertical, or a YAML file."
+            help="Who holds what: single, even:3, by:site, label_skew:3:0.5, quantity_skew:3:1, vertical, or YAML."
         ),
     ] = None,
     policy: PolicyName = "default",
     golden: GoldenFile = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random in the run.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random in the run.")] = 0,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A training parameter, such as --set max_depth=3; repeatable.")
     ] = None,
@@ -58,11 +58,13 @@ def tabular(
 
     `troth run tabular --source multiple_sclerosis --rows 20000 --set max_depth=3 --set rounds=100`
     """
+    from components.boosting.modes import trainer
     from flows.tabular import tabular as flow
     from troth.arguments import partition_of, source_of, training_of
     from troth.outcome import show
     from troth.session import session
 
+    trainer(mode)
     chosen = source_of(source, data, schema, years, rows)
     parameters = {
         "data": chosen,

@@ -1,14 +1,36 @@
-"""One pipeline run from a terminal: the story told, Prefect's start-up out of the way."""
+"""What a command works with: the stores, or a whole pipeline run with its story told on this terminal.
 
+Both prepare the environment before Prefect or MLflow is imported, and both ask first whether the servers in use answer,
+so that one that does not costs a sentence and no waiting.
+"""
+
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from troth.terminal import tell_the_story
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from tasks.settings import Settings
+
+
+def stores() -> tuple["Settings", "MlflowClient"]:
+    """Settings, and a client of the tracking store and the registry, which answer."""
+    settings = _prepared()
+    from tasks.tracking import client_of
+
+    # The first use of an embedded store announces every table it makes.
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    return settings, client_of(settings)
 
 
 @contextmanager
 def session() -> Iterator[None]:
     """While it lasts flows run in this process, against the server in use or an embedded one."""
+    _prepared()
     from tasks.environment import require_prefect
 
     require_prefect()
@@ -17,3 +39,14 @@ def session() -> Iterator[None]:
     # Joining the heartbeat thread takes a second a flow; a person at the terminal sees for themselves whether it lives.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), tell_the_story():
         yield
+
+
+def _prepared() -> "Settings":
+    from tasks.environment import prepare_environment
+    from tasks.registry_reach import check_reachable
+    from tasks.settings import load_settings
+
+    settings = load_settings()
+    prepare_environment(settings)
+    check_reachable(settings)
+    return settings

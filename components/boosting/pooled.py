@@ -15,8 +15,11 @@ from components.boosting.parameters import BoostingParameters
 from components.data.table import Table
 from components.errors import InvalidInput
 
+CURVE_POINTS = 40
+"""Rounds at which the validation rows are measured for a learning curve; at every one it would cost a tenth more."""
+
 Progress = Callable[[int, int, float], None]
-"""Called after each round with rounds done, rounds at most, and the validation metric (NaN without validation rows)."""
+"""Called after each round with rounds done, rounds at most, and the validation metric (NaN where not measured)."""
 
 Objective = Callable[[np.ndarray, xgboost.DMatrix], tuple[np.ndarray, np.ndarray]]
 """Margins (n,) or (n, K) → gradient and hessian of the same shape."""
@@ -73,16 +76,16 @@ def fit(
     train = _matrix(
         xgboost.QuantileDMatrix, table, labels, weights, nthread=parameters.threads, max_bin=parameters.max_bin
     )
-    callbacks = []
-    if parameters.early_stopping_rounds:
-        callbacks.append(xgboost.callback.EarlyStopping(rounds=parameters.early_stopping_rounds))
+    stopping = parameters.early_stopping_rounds
+    held_out = _matrix(xgboost.DMatrix, validation, nthread=parameters.threads) if validation else None
+    callbacks = [xgboost.callback.EarlyStopping(rounds=stopping)] if stopping else []
     if progress:
-        callbacks.append(_Report(progress, parameters.rounds))
+        callbacks.append(_Report(progress, parameters.rounds, None if stopping else held_out))
     booster = xgboost.train(
         settings,
         train,
         parameters.rounds,
-        evals=[(_matrix(xgboost.DMatrix, validation, nthread=parameters.threads), "validation")] if validation else [],
+        evals=[(held_out, "validation")] if stopping else [],
         obj=objective,
         # As bytes: a live booster would bring its own settings and leave the random state where the last training did.
         xgb_model=start and bytearray(start.save_raw("ubj")),
@@ -125,11 +128,18 @@ def _matrix(kind, table: Table, labels=None, weights=None, **options) -> xgboost
 
 
 class _Report(xgboost.callback.TrainingCallback):
-    def __init__(self, progress: Progress, total: int):
+    """Reports every round; measures `held_out` at some of them, where early stopping does not measure all anyway."""
+
+    def __init__(self, progress: Progress, total: int, held_out: xgboost.DMatrix | None):
         super().__init__()
-        self.progress, self.total = progress, total
+        self.progress, self.total, self.held_out = progress, total, held_out
+        self.every = max(1, total // CURVE_POINTS)
 
     def after_iteration(self, model, epoch: int, evals_log: dict) -> bool:
-        metrics = evals_log.get("validation", {})
-        self.progress(epoch + 1, self.total, next(iter(metrics.values()))[-1] if metrics else float("nan"))
+        done, metric = epoch + 1, float("nan")
+        if metrics := evals_log.get("validation"):
+            metric = next(iter(metrics.values()))[-1]
+        elif self.held_out is not None and (done % self.every == 0 or done == self.total):
+            metric = float(model.eval_set([(self.held_out, "validation")], epoch).rsplit(":", 1)[1])
+        self.progress(done, self.total, metric)
         return False

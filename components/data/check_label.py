@@ -74,8 +74,8 @@ def _class_findings(of: Inspected, named: str, values: pa.ChunkedArray, classes:
             of.schema.label.column,
             of.row(index),
             (
-                f"{named}: {of.share(count)} are not among its declared classes (first: {values[index].as_py()!r} in row "
-                f"{of.row(index)}); correct them or declare the class"
+                f"{named}: {of.share(count)} are not among its declared classes (first: {values[index].as_py()!r} "
+                f"in row {of.row(index)}); correct them or declare the class"
             ),
         )
     found = set(pc.unique(values.drop_null()).to_pylist())

@@ -46,8 +46,9 @@ def split_of(persons: np.ndarray, salt: str, shares: tuple[float, float, float] 
     if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
         raise InvalidInput(f"shares are {tuple(shares)}; they must be three positive numbers that sum to 1")
     unique, rows = np.unique(persons, return_inverse=True)
-    prefix = hashlib.sha256(f"{salt}\n".encode())
-    draws = np.fromiter((_draw(prefix, person) for person in unique.tolist()), dtype=np.uint64, count=len(unique))
+    # The first 64 bits of SHA-256 over salt and person: a standard hash, so that no library's update moves anybody.
+    hashed = [hashlib.sha256(f"{salt}\n{person}".encode()).digest()[:8] for person in unique.tolist()]
+    draws = np.frombuffer(b"".join(hashed), dtype=">u8")
     edges = np.cumsum(shares[:2]) * 2.0**64
     return np.searchsorted(edges, draws.astype(np.float64), side="right").astype(np.int8)[rows]
 
@@ -65,13 +66,6 @@ def split_table(table: Table, salt: str, shares: tuple[float, float, float] = SH
         _learnable(table, codes == code, part)
     _every_group_judged(table, codes == PARTS.index("gate"))
     return Split(*(np.flatnonzero(codes == code) for code in range(len(PARTS))))
-
-
-def _draw(prefix, person: str) -> int:
-    """64 bits of SHA-256 over salt and person."""
-    hashed = prefix.copy()
-    hashed.update(person.encode())
-    return int.from_bytes(hashed.digest()[:8], "big")
 
 
 def _learnable(table: Table, rows: np.ndarray, part: str) -> None:

@@ -68,7 +68,7 @@ class Verdict:
             return ("no check of the policy applies, so nothing was shown",)
         failed = [check.reason for check in self.checks if check.outcome is Outcome.FAIL]
         open_ones = [check.reason for check in self.checks if check.outcome is Outcome.INCONCLUSIVE]
-        return tuple(failed + open_ones) or (f"all {len(self.checks)} checks passed",)
+        return tuple(failed + open_ones) or (_all_passed(len(self.checks)),)
 
     def to_json(self) -> dict:
         """A record of plain JSON; a figure that does not exist (NaN) is null."""
@@ -106,3 +106,7 @@ def decide(checks: tuple[Check, ...], context: dict[str, float], unjudged: tuple
     else:
         decision = Decision.PROMOTE
     return Verdict(decision, checks, context, unjudged)
+
+
+def _all_passed(checks: int) -> str:
+    return "the only check passed" if checks == 1 else f"all {checks} checks passed"

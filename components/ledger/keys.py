@@ -5,9 +5,7 @@ ones. Nothing is trusted by default: a private key is made only where there is n
 """
 
 import hashlib
-import os
 import re
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from components.errors import InvalidInput
+from components.secret_file import create_once
 
 _PEM = re.compile(rb"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY-----", re.DOTALL)
 
@@ -71,7 +70,7 @@ def signing_key(private: Path, public: Path) -> SigningKey:
                 f"private key {private} is missing while {public} exists; put the key back, or add this machine's key "
                 "by the steps of docs/promotion.md"
             )
-        _create(private, _private_pem(Ed25519PrivateKey.generate()), mode=0o600)
+        create_once(private, _private_pem(Ed25519PrivateKey.generate()))
     _refuse_readable_by_others(private)
     try:
         key = load_pem_private_key(private.read_bytes(), password=None)
@@ -81,7 +80,7 @@ def signing_key(private: Path, public: Path) -> SigningKey:
         raise InvalidInput(f"private key {private} is not an Ed25519 key in PKCS8 PEM; restore it from a backup")
     if not public.exists():
         pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        _create(public, pem, mode=0o644)
+        create_once(public, pem, mode=0o644)
     name = _name(key.public_key())
     if name not in trusted_keys(public).keys:
         raise InvalidInput(f"public key file {public} does not list the public half of {private}; append it")
@@ -117,24 +116,6 @@ def _name(key: Ed25519PublicKey) -> str:
 
 def _private_pem(key: Ed25519PrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _create(path: Path, content: bytes, *, mode: int) -> None:
-    """Write `path` whole or not at all; where another process was first, its file stays."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # A link, unlike a rename, fails where the name is taken: two first uses end with one key.
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
 
 
 def _refuse_readable_by_others(private: Path) -> None:

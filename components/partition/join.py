@@ -42,11 +42,15 @@ def join_holdings(
     sides = _sides(records, schema)
     keys = list(schema.keys)
     _each_column_once(sides, schema)
-    known = pa.concat_tables([side.select(keys) for side in sides.values()]).group_by(keys).aggregate([])
-    lacking = {name: known.num_rows - side.num_rows for name, side in sides.items()}
-    joined = known
-    for side in sides.values():
-        joined = joined.join(side, keys=keys, join_type="inner" if missing == "drop" else "left outer")
+    if len(sides) == 1:
+        [(name, joined)] = sides.items()
+        known, lacking = joined, {name: 0}
+    else:
+        known = pa.concat_tables([side.select(keys) for side in sides.values()]).group_by(keys).aggregate([])
+        lacking = {name: known.num_rows - side.num_rows for name, side in sides.items()}
+        joined = known
+        for side in sides.values():
+            joined = joined.join(side, keys=keys, join_type="inner" if missing == "drop" else "left outer")
     joined = joined.filter(pc.is_valid(joined[schema.label.column]))
     joined = joined.sort_by([(key, "ascending") for key in keys]).select(list(schema.columns)).combine_chunks()
     if joined.num_rows == 0:

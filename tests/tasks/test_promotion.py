@@ -65,7 +65,7 @@ def test_an_entry_holds_the_evidence(place):
     run = place.client.get_model_version(NAME, "1").run_id
     assert (entry.model, entry.version, entry.verdict, entry.run, entry.who) == (NAME, "1", "PROMOTE", run, "ann")
     assert (entry.model_digest, entry.data_digest, entry.policy_digest) == (place.digests["1"], "da" * 32, "ab" * 32)
-    assert entry.reasons == ("all 1 checks passed",)
+    assert entry.reasons == ("the only check passed",)
 
 
 @pytest.mark.parametrize("decision", ["PROMOTE", "HOLD", "REJECT"])

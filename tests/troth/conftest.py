@@ -1,0 +1,167 @@
+"""The command line as a person meets it: what is typed, what is printed, the exit code, and what became of the stores.
+
+Commands run in this process, which spares each of them seconds of imports; a few run as processes of their own.
+"""
+
+import io
+import os
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+import yaml
+
+QUICK = ("--set", "rounds=10", "--set", "max_depth=2", "--set", "threads=1")
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one sentence of a command that was refused; anything else on the way out is a failure."""
+        assert self.code == 2, f"exit code {self.code}\n{self.out}\n{self.err}"
+        lines = self.err.strip().splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("error: "), self.err
+        assert "Traceback" not in self.out + self.err
+        return lines[0]
+
+
+def type_command(*words: object) -> Said:
+    """Run `troth WORDS…` in this process."""
+    from troth.app import main
+
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["troth", *map(str, words)])
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    return Said(code, out.getvalue(), err.getvalue())
+
+
+def start_process(*words: object, preexec=None, **environment: str) -> Said:
+    """Run `troth WORDS…` as a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from troth.app import main; main()", *map(str, words)],
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        preexec_fn=preexec,
+        timeout=300,
+    )
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def troth():
+    """A function that runs a command in this process and returns how it ended."""
+    return type_command
+
+
+@pytest.fixture
+def process():
+    """A function that runs a command as a process of its own and returns how it ended."""
+    return start_process
+
+
+@pytest.fixture
+def quick() -> tuple[str, ...]:
+    """Options that make training take no time."""
+    return QUICK
+
+
+@pytest.fixture
+def files(tmp_path, people, people_schema):
+    """A function that writes a table and its schema, and returns the options that name them."""
+
+    def write(
+        columns: pa.Table | None = None, *, name: str = "people", schema: dict | None = None, **options
+    ) -> tuple[str, ...]:
+        path, described = tmp_path / f"{name}.csv", tmp_path / f"{name}.yaml"
+        pyarrow.csv.write_csv(people(**options) if columns is None else columns, path)
+        described.write_text(yaml.safe_dump(schema or people_schema(), sort_keys=False))
+        return "--data", str(path), "--schema", str(described)
+
+    return write
+
+
+@dataclass(frozen=True)
+class Standing:
+    """All that a refused run must leave alone: versions, aliases, and the ledger's bytes."""
+
+    versions: tuple[str, ...]
+    aliases: dict[str, str]
+    ledger: bytes
+
+
+class Registry:
+    """A registry in which version 1 of `people` is champion."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def standing(self) -> Standing:
+        from tasks.settings import load_settings
+        from tasks.tracking import client_of
+
+        client = client_of(load_settings())
+        versions = client.search_model_versions("name = 'people'")
+        aliases = client.get_registered_model("people").aliases if versions else {}
+        ledger = self.home / "ledger" / "people.jsonl"
+        return Standing(
+            tuple(sorted(str(version.version) for version in versions)),
+            {alias: str(version) for alias, version in aliases.items()},
+            ledger.read_bytes() if ledger.exists() else b"",
+        )
+
+    def champion(self):
+        """The champion, as whoever serves it loads it."""
+        from tasks.loader import load
+
+        return load("models:/people@champion")
+
+
+def _use(home: Path, patch: pytest.MonkeyPatch) -> None:
+    store = f"sqlite:///{home}/mlflow.db"
+    patch.setenv("TROTH_HOME", str(home))
+    patch.setenv("MLFLOW_TRACKING_URI", store)
+    patch.setenv("MLFLOW_REGISTRY_URI", store)
+
+
+@pytest.fixture(scope="session")
+def _served(tmp_path_factory, empty_store, people, people_schema) -> Path:
+    folder = tmp_path_factory.mktemp("served")
+    home = folder / "home"
+    home.mkdir()
+    (home / "mlflow.db").write_bytes(empty_store.read_bytes())
+    table, schema, policy = folder / "people.csv", folder / "people.yaml", folder / "policy.yaml"
+    pyarrow.csv.write_csv(people(600), table)
+    schema.write_text(yaml.safe_dump(people_schema(), sort_keys=False))
+    policy.write_text(yaml.safe_dump({"name": "first", "beats_constant": {}}))
+    with pytest.MonkeyPatch.context() as patch:
+        _use(home, patch)
+        said = type_command("run", "tabular", "--data", table, "--schema", schema, "--policy", policy, *QUICK)
+    assert said.code == 0, said.out + said.err
+    return home
+
+
+@pytest.fixture
+def served(_served, monkeypatch, tmp_path) -> Registry:
+    """A registry with a champion, shared by the tests whose commands are all refused and so change nothing."""
+    _use(_served, monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    return Registry(_served)
