@@ -27,6 +27,7 @@ from tasks.registry import MODEL_DIGEST, SCHEMA_DIGEST
 from tasks.registry_artifact import read_stored
 from tasks.registry_reach import check_reachable
 from tasks.settings import Settings, load_settings
+from tasks.tracking import client_of
 
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
@@ -77,7 +78,7 @@ def load(uri: str, settings: Settings | None = None) -> LoadedModel:
         raise InvalidInput(f"'{uri}' is not a registered model's address; use models:/NAME@champion or models:/NAME/3")
     settings = settings or load_settings()
     check_reachable(settings)
-    client = MlflowClient(settings.tracking_uri, settings.registry_uri)
+    client = client_of(settings)
     name, alias, version = address["name"], address["alias"], address["version"]
     if alias == settings.registry.aliases.champion:
         champion = champion_of(client, settings, name)

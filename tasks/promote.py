@@ -6,12 +6,13 @@ promotion at a time: Prefect's limit keeps runs from queueing at the ledger's lo
 
 import json
 import tempfile
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from mlflow import MlflowClient
 from prefect.concurrency.sync import concurrency
 from prefect.input import RunInput
+from prefect.settings import PREFECT_API_URL
 from pydantic import Field
 
 from components.gates import Verdict
@@ -72,9 +73,11 @@ def override(run: Run, registered: Registered, judged: Judged, approval: Approva
         return _promoted(judged, stored_verdict(client, judged["run_id"]), outcome)
 
 
-def _one_at_a_time() -> AbstractContextManager[None]:
-    """Prefect's limit, where the server has one; a slot of a process that died is free again after a minute."""
-    return concurrency(LIMIT, occupy=1, strict=False, lease_duration=60, suppress_warnings=True)
+def _one_at_a_time() -> AbstractContextManager[object]:
+    """A server's limit, where it has one; a slot of a process that died is free again after a minute."""
+    if not PREFECT_API_URL.value():
+        return nullcontext()  # an embedded server serves nobody else
+    return concurrency(LIMIT, occupy=1, strict=False, lease_duration=60)
 
 
 def stored_verdict(client: MlflowClient, run_id: str) -> Verdict:

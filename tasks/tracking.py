@@ -20,6 +20,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 
 from tasks import references
+from tasks.embedded_store import ensure_store
 from tasks.settings import Settings, load_settings
 
 KEY, STAGE, CHAMPION = "troth.key", "troth.stage", "troth.champion_at_start"
@@ -89,7 +90,8 @@ class Stage:
 
 
 def client_of(settings: Settings) -> MlflowClient:
-    """A client of the stores in `settings`."""
+    """A client of the stores in `settings`, which are made where they are embedded and not there yet."""
+    ensure_store(settings)
     return MlflowClient(settings.tracking_uri, settings.registry_uri)
 
 

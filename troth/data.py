@@ -62,9 +62,10 @@ def schema(
     from components.data.draft import draft_schema, write_draft
     from components.data.reading import read_columns
     from components.errors import InvalidInput
+    from troth.destination import destination
     from troth.terminal import console
 
-    out = out or file.with_suffix(".yaml")
+    out = destination(out or file.with_suffix(".yaml"))
     if out.exists():
         raise InvalidInput(f"{out} exists already; move it away or write elsewhere with --out")
     draft = draft_schema(read_columns(file), file.stem, label=label, person=person, time=time)
@@ -93,10 +94,11 @@ def export(
     from components.data.schema import write_schema
     from tasks.inputs import load
     from troth.arguments import source_of
+    from troth.destination import folder_at
     from troth.terminal import console
 
+    folder_at(folder)
     table = load(source_of(source, None, None, None, rows))
-    folder.mkdir(parents=True, exist_ok=True)
     pyarrow.csv.write_csv(table.columns, folder / f"{source}.csv")
     write_schema(table.schema, folder / f"{source}.yaml")
     console.print(f"wrote {folder / source}.csv ({len(table):,} rows) and {folder / source}.yaml", markup=False)

@@ -6,6 +6,7 @@ the traceback goes to a file, its name is printed, and the exit code is 1.
 
 import errno
 import os
+import shutil
 import time
 import traceback
 from collections.abc import Iterator
@@ -13,21 +14,26 @@ from pathlib import Path
 
 from components.errors import InvalidInput
 
-RESUME = "the champion is as it was; run the same command again and it continues where it stopped"
+RESUME = "run the same command again and it continues where it stopped ('troth status' names the champion)"
+_FULL_BELOW = 1 << 20
 
 
 def explain(error: BaseException) -> tuple[str, int]:
     """(sentence, exit code) for an exception that reached the top; no sentence where all has been said."""
     if hasattr(error, "format_message"):
         return _usage(error), 2
-    for link in _chain(error):
+    links = list(_chain(error))
+    # Looked for first: what else went wrong is told by its consequence.
+    if full := next((link for link in links if _is_full_disk(link)), None):
+        where = f" ({full.filename})" if getattr(full, "filename", None) else ""
+        return f"the disk is full{where}; free some space: {RESUME}", 2
+    for link in links:
         if isinstance(link, InvalidInput):
             return str(link), 2
-        if _is_full_disk(link):
-            where = f" ({link.filename})" if getattr(link, "filename", None) else ""
-            return f"the disk is full{where}; free some space: {RESUME}", 2
         if isinstance(link, PermissionError):
             return f"{link.filename} may not be read or written by this user; correct its permissions", 2
+    if _is_full():
+        return f"the disk is full ({_home()}); free some space: {RESUME}", 2
     summary = " ".join(str(error).split())[:300] or type(error).__name__
     return f"{summary} ({type(error).__name__}; details in {_keep(error)}); {RESUME}", 1
 
@@ -50,8 +56,20 @@ def _is_full_disk(error: BaseException) -> bool:
     return (isinstance(error, OSError) and error.errno in full) or "database or disk is full" in str(error)
 
 
+def _is_full() -> bool:
+    """Whether the disk of Troth's home has no room left, which a server that failed over it does not pass on."""
+    try:
+        return shutil.disk_usage(_home()).free < _FULL_BELOW
+    except OSError:
+        return False
+
+
+def _home() -> Path:
+    return Path(os.environ.get("TROTH_HOME", ".troth"))
+
+
 def _keep(error: BaseException) -> Path:
-    folder = Path(os.environ.get("TROTH_HOME", ".troth")) / "errors"
+    folder = _home() / "errors"
     text = "".join(traceback.format_exception(error))
     try:
         folder.mkdir(parents=True, exist_ok=True)

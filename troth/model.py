@@ -37,8 +37,10 @@ def report(
 
     `troth report 2f54709c --out update.html`
     """
+    from troth.destination import destination
     from troth.session import stores
 
+    destination(out)
     settings, client = stores()
     from components.reporting import render_report
     from tasks.report import compose, find_run, references_of
@@ -111,17 +113,20 @@ def predict(
     """
     import sys
 
+    from troth.destination import destination
     from troth.session import stores
 
+    if out is not None:
+        destination(out)
     settings, _ = stores()
     import pandas as pd
 
-    from components.data.reading import read_columns
+    from components.data.reading import read_rows
     from tasks.loader import load
 
     address = model if model.startswith("models:/") else f"models:/{model}@{settings.registry.aliases.champion}"
     loaded = load(address, settings)
-    rows = read_columns(data).to_pandas()
+    rows = read_rows(data, loaded.schema).to_pandas()
     scores = loaded.predict(rows)
     names = ["score"] if scores.ndim == 1 else [f"score_{name}" for name in loaded.schema.classes]
     table = pd.DataFrame(scores.reshape(len(rows), -1), columns=names)

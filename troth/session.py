@@ -5,6 +5,7 @@ so that one that does not costs a sentence and no waiting.
 """
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -22,8 +23,7 @@ def stores() -> tuple["Settings", "MlflowClient"]:
     settings = _prepared()
     from tasks.tracking import client_of
 
-    # The first use of an embedded store announces every table it makes.
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    _hush()
     return settings, client_of(settings)
 
 
@@ -34,11 +34,19 @@ def session() -> Iterator[None]:
     from tasks.environment import require_prefect
 
     require_prefect()
+    _hush()
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     # Joining the heartbeat thread takes a second a flow; a person at the terminal sees for themselves whether it lives.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), tell_the_story():
         yield
+
+
+def _hush() -> None:
+    """What the stores log is the first use of a database, table by table, and errors that they raise as well."""
+    if not os.environ.get("TROTH_VERBOSE"):
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+        os.environ.setdefault("PREFECT_LOGGING_SERVER_LEVEL", "CRITICAL")
 
 
 def _prepared() -> "Settings":

@@ -65,6 +65,13 @@ def read_columns(path: Path | str) -> pa.Table:
     return _parquet(path, names) if path.suffix.lower() == ".parquet" else _csv(path, names, ())
 
 
+def read_rows(path: Path | str, schema: Schema) -> pa.Table:
+    """Every column of a file of rows to be scored, read as `read_table` would read those of `schema`; not checked."""
+    path = _readable(path)
+    names = column_names(path)
+    return _parquet(path, names) if path.suffix.lower() == ".parquet" else _csv(path, names, _text_columns(schema))
+
+
 def column_names(path: Path) -> list[str]:
     """The columns a file says it has.
 

@@ -50,9 +50,9 @@ def _server() -> str:
 
 @pytest.fixture
 def apart(home, policy, _server):
-    """A function that starts the same quick run in a process of its own, and a queue of what became of each.
+    """A function that starts the same quick run in a process of its own; what became of each is in `outcomes`.
 
-    With `dying_in` ("module.function") the process is killed, as by a power cut, at the call of that function.
+    At the call of `at` ("module.function") it waits for `barrier`; without one it is killed, as by a power cut.
     """
     context = multiprocessing.get_context("forkserver")
     outcomes = context.Queue()
@@ -64,25 +64,28 @@ def apart(home, policy, _server):
         multiprocessing.forkserver.ensure_running()
     environment = {name: os.environ[name] for name in STORES} | {"PREFECT_API_URL": _server}
 
-    def start(data, *, dying_in: str | None = None, **options):
+    def start(data, *, at: str | None = None, barrier=None, **options):
         options = {"training": FAST, "candidates": RETRAIN, "policy": policy()} | options | {"data": data}
-        process = context.Process(target=_run_here, args=(environment, options, dying_in, outcomes))
+        process = context.Process(target=_run_here, args=(environment, options, at, barrier, outcomes))
         process.start()
         return process
 
-    return start, outcomes
+    start.barrier, start.outcomes = context.Barrier, outcomes
+    return start
 
 
-def _run_here(environment: dict[str, str], options: dict, dying_in: str | None, outcomes) -> None:
+def _run_here(environment: dict[str, str], options: dict, at: str | None, barrier, outcomes) -> None:
     os.environ.update(environment)
-    if dying_in:
-        module, _, function = dying_in.rpartition(".")
-        setattr(importlib.import_module(module), function, _die)
+    if at:
+        module, _, name = at.rpartition(".")
+        function = getattr(importlib.import_module(module), name)
+
+        def interrupted(*given, **named):
+            barrier.wait(timeout=180) if barrier else os.kill(os.getpid(), signal.SIGKILL)
+            return function(*given, **named)
+
+        setattr(importlib.import_module(module), name, interrupted)
     try:
         outcomes.put(tabular(**options))
     except InvalidInput as refusal:
         outcomes.put(str(refusal))
-
-
-def _die(*_, **__):
-    os.kill(os.getpid(), signal.SIGKILL)

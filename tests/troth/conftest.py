@@ -114,11 +114,14 @@ class Registry:
     def __init__(self, home: Path) -> None:
         self.home = home
 
-    def standing(self) -> Standing:
+    def client(self):
         from tasks.settings import load_settings
         from tasks.tracking import client_of
 
-        client = client_of(load_settings())
+        return client_of(load_settings())
+
+    def standing(self) -> Standing:
+        client = self.client()
         versions = client.search_model_versions("name = 'people'")
         aliases = client.get_registered_model("people").aliases if versions else {}
         ledger = self.home / "ledger" / "people.jsonl"
@@ -143,25 +146,56 @@ def _use(home: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def _served(tmp_path_factory, empty_store, people, people_schema) -> Path:
-    folder = tmp_path_factory.mktemp("served")
-    home = folder / "home"
-    home.mkdir()
-    (home / "mlflow.db").write_bytes(empty_store.read_bytes())
-    table, schema, policy = folder / "people.csv", folder / "people.yaml", folder / "policy.yaml"
-    pyarrow.csv.write_csv(people(600), table)
-    schema.write_text(yaml.safe_dump(people_schema(), sort_keys=False))
-    policy.write_text(yaml.safe_dump({"name": "first", "beats_constant": {}}))
-    with pytest.MonkeyPatch.context() as patch:
-        _use(home, patch)
-        said = type_command("run", "tabular", "--data", table, "--schema", schema, "--policy", policy, *QUICK)
-    assert said.code == 0, said.out + said.err
-    return home
+def grow(empty_store, people, people_schema):
+    """A function that runs `tabular` once for each policy, on other people each time, in a new home inside a folder."""
+
+    def run(folder: Path, *policies: dict) -> Path:
+        home = folder / "home"
+        home.mkdir()
+        (home / "mlflow.db").write_bytes(empty_store.read_bytes())
+        table, schema, policy = folder / "people.csv", folder / "people.yaml", folder / "policy.yaml"
+        schema.write_text(yaml.safe_dump(people_schema(), sort_keys=False))
+        with pytest.MonkeyPatch.context() as patch:
+            _use(home, patch)
+            for seed, document in enumerate(policies):
+                pyarrow.csv.write_csv(people(600, seed=seed), table)
+                policy.write_text(yaml.safe_dump({"name": "test", "beats_constant": {}, **document}))
+                said = type_command("run", "tabular", "--data", table, "--schema", schema, "--policy", policy, *QUICK)
+                assert said.code == 0, said.out + said.err
+        return home
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def _served(tmp_path_factory, grow) -> Path:
+    return grow(tmp_path_factory.mktemp("served"), {})
+
+
+@pytest.fixture(scope="session")
+def _lived(tmp_path_factory, grow) -> Path:
+    return grow(tmp_path_factory.mktemp("lived"), {}, {"minimum_rows": 100_000})
 
 
 @pytest.fixture
-def served(_served, monkeypatch, tmp_path) -> Registry:
+def use(monkeypatch, tmp_path):
+    """A function that makes a home the one that commands use, and returns its registry."""
+
+    def start(home: Path) -> Registry:
+        _use(home, monkeypatch)
+        monkeypatch.chdir(tmp_path)
+        return Registry(home)
+
+    return start
+
+
+@pytest.fixture
+def served(_served, use) -> Registry:
     """A registry with a champion, shared by the tests whose commands are all refused and so change nothing."""
-    _use(_served, monkeypatch)
-    monkeypatch.chdir(tmp_path)
-    return Registry(_served)
+    return use(_served)
+
+
+@pytest.fixture
+def lived(_lived, use) -> Registry:
+    """A registry with a champion and version 2 on hold as its challenger; who changes something puts it back."""
+    return use(_lived)
