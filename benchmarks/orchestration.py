@@ -4,8 +4,8 @@
 
 Three ways to the same verdict on the RAND records (years 1 to 3, pooled, every candidate, a champion to beat):
 *components* reads, splits, trains, evaluates, judges and draws with nothing recorded; *stages* adds MLflow, the
-registry and the ledger; *flow* adds Prefect. "Without a server" is Prefect's embedded one, whose start is counted apart. A last
-line gives what one empty task costs.
+registry and the ledger; *flow* adds Prefect. "Without a server" is Prefect's embedded one, whose start is counted
+apart. A last line gives what one empty task costs.
 """
 
 import argparse

@@ -3,7 +3,8 @@
 Year 1 has no history of its own and brings the first champion. A year later the same retrain knows what people did the
 year before and is better on average, and it is for the gate to say whether it flips too much; then the candidates that
 keep closer to the champion have their turn; then a third year. Nothing is staged: the runs are ordinary `tabular` runs
-that differ in years, candidates and policy alone, and what becomes of each is for the evidence to say.
+that differ in years, candidates and policy alone, and what becomes of each is for the evidence to say. They have a
+registered model of their own, and a year that was lived through is not lived again.
 """
 
 from pathlib import Path
@@ -15,6 +16,7 @@ from flows.tabular import tabular
 from tasks.inputs import RandHie
 from tasks.references import Promoted
 
+MODEL = "rand_hie_life"
 GOLDEN = Path(__file__).resolve().parent.parent / "deploy" / "golden" / "rand_hie.csv"
 TRAINING = BoostingParameters(rounds=100, max_depth=3)
 RETRAIN_ONLY = CandidatePlan(kinds=())
@@ -30,4 +32,4 @@ def life() -> list[Promoted]:
         {"data": RandHie(years=(1, 2)), **update},
         {"data": RandHie(years=(1, 2, 3)), **update},
     ]
-    return [tabular(training=TRAINING, **run) for run in runs]
+    return [tabular(training=TRAINING, model=MODEL, finished="skip", **run) for run in runs]

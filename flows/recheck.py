@@ -1,4 +1,8 @@
-"""The nightly question: does the champion still keep its word on fresh rows? It is judged again and never moved."""
+"""The nightly question: does the champion still keep its word on the rows of today? It is judged and never moved.
+
+A champion that breaks a promise fails the flow run, so that whoever watches the runs is told; what becomes of it is for
+a person to decide.
+"""
 
 from typing import Annotated
 
@@ -14,10 +18,18 @@ from tasks.references import Rechecked
 from tasks.settings import load_settings
 
 
+class BrokenPromise(RuntimeError):
+    """The champion fails a check; `outcome` says which."""
+
+    def __init__(self, outcome: Rechecked) -> None:
+        super().__init__(f"champion version {outcome['version']} of {outcome['model']}: {outcome['reasons'][0]}")
+        self.outcome = outcome
+
+
 @flow(name="recheck", flow_run_name="recheck {data.kind}", persist_result=True, result_serializer="json")
 def recheck(
     data: Source = RandHie(),
-    policy: Annotated[str, Field(description="A name in deploy/policies, or a path.")] = "default",
+    policy: Annotated[str, Field(description="A name in deploy/policies, or a path.")] = "recheck",
     golden: Annotated[str | None, Field(description="File of rows the champion must get right.")] = None,
     split: SplitShares = SplitShares(),
 ) -> Rechecked:
@@ -26,4 +38,7 @@ def recheck(
     model = load_settings().model_name("tabular", name_of(data))
     request = request_of(data=data, policy=rules, golden=golden, split=split)
     with pipeline_run("recheck", name=f"recheck {model}", model=model, request=request, resume=False) as run:
-        return recheck_stage(run, data, rules, golden, split)
+        outcome = recheck_stage(run, data, rules, golden, split)
+    if outcome["decision"] == "REJECT":
+        raise BrokenPromise(outcome)
+    return outcome

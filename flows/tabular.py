@@ -17,7 +17,7 @@ from tasks.policies import load_policy
 from tasks.promote import override, promote
 from tasks.references import Promoted
 from tasks.register import register
-from tasks.report import report
+from tasks.report import finished_outcome, report
 from tasks.settings import load_settings
 from tasks.train import train
 
@@ -37,6 +37,11 @@ def tabular(
     golden: Annotated[str | None, Field(description="File of rows on which no flip is allowed.")] = None,
     split: SplitShares = SplitShares(),
     seed: Annotated[int, Field(ge=0, description="Seed of the deal to owners.")] = 0,
+    model: Annotated[str | None, Field(description="Registered model; empty: named after the schema.")] = None,
+    finished: Annotated[
+        Literal["again", "skip"],
+        Field(description="What was asked and finished before: do it again, or answer from it."),
+    ] = "again",
     on_hold: Annotated[
         Literal["leave", "ask"], Field(description="On HOLD: leave it, or ask a person here.")
     ] = "leave",
@@ -44,9 +49,10 @@ def tabular(
 ) -> Promoted:
     """Train a candidate, hold it against the champion, and let it into production if it keeps every promise."""
     rules = load_policy(policy)
-    model = load_settings().model_name("tabular", name_of(data))
+    model = model or load_settings().model_name("tabular", name_of(data))
     request = request_of(
         data=data,
+        model=model,
         mode=mode,
         partition=partition_plan,
         training=training,
@@ -56,6 +62,8 @@ def tabular(
         split=split,
         seed=seed,
     )
+    if finished == "skip" and (before := finished_outcome("tabular", request)):
+        return before
     with pipeline_run("tabular", name=f"tabular {data.kind} {mode}", model=model, request=request) as run:
         dealt = partition(run, data, partition_plan, split, golden, seed)
         trained = train(run, dealt, mode, training, candidates)

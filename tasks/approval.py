@@ -10,8 +10,10 @@ from prefect import pause_flow_run, resume_flow_run
 from prefect.context import FlowRunContext
 from prefect.exceptions import FlowPauseTimeout, NotPausedError
 
+from tasks.links import prefect_link
 from tasks.promote import Approval
 from tasks.references import Judged
+from tasks.settings import load_settings
 from tasks.stage import logger
 
 _LOOK_EVERY = 2  # seconds between two looks at whether somebody answered
@@ -23,8 +25,10 @@ def ask_a_person(judged: Judged, *, hours: float) -> Approval | None:
     reasons = "\n".join(f"- {reason}" for reason in judged["reasons"])
     question = Approval.with_initial_data(description=f"The gate could not settle every check:\n\n{reasons}")
     seconds = hours * 3600
+    flow_run = FlowRunContext.get().flow_run.id
+    logger().warning("on hold: waiting %g h for a person at %s", hours, prefect_link(load_settings(), str(flow_run)))
     # The server fails a run whose own pause runs out, though nothing has failed: so the clock declines before that.
-    with _declined_after(seconds, FlowRunContext.get().flow_run.id):
+    with _declined_after(seconds, flow_run):
         try:
             answer = pause_flow_run(
                 wait_for_input=question, timeout=int(seconds) + _MARGIN, poll_interval=_LOOK_EVERY, key="hold"

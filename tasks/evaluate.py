@@ -4,38 +4,33 @@ The two sets share no person, so choosing the best of many candidates does not f
 Both use one row a person, which is what makes their rows independent.
 """
 
-import json
-import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import xgboost
 from mlflow import MlflowClient
 
-from components.boosting.model import from_document, model_digest
 from components.boosting.pooled import predict
 from components.compatibility import count_flips
-from components.data.prediction_file import pseudonymous, write_predictions
+from components.data.prediction_file import pseudonymous
 from components.data.predictions import Predictions, predictions_of
 from components.data.reading import read_table
 from components.data.schema import Label
 from components.data.table import Table
-from components.errors import InvalidInput
 from components.fairness import group_metrics, one_row_per_person
 from components.gates import CandidateScore, Choice, choose
 from components.reporting.measures import overall_measures
 from tasks.champion import champion_at_start
+from tasks.evidence import keep_predictions, stored_model
 from tasks.holdings import divide, pooled_table, schema_of
 from tasks.keys import row_key
-from tasks.references import Data, Evaluated, Run, Stored, Trained
+from tasks.references import Data, Evaluated, Run, Trained
 from tasks.stage import logger, stage
-from tasks.tracking import Stage, connect, stage_run
-
-CANDIDATE, CHAMPION = "predictions/candidate.parquet", "predictions/champion.parquet"
-GOLDEN_CANDIDATE, GOLDEN_CHAMPION = "golden/candidate.parquet", "golden/champion.parquet"
+from tasks.tracking import connect, stage_run
 
 
-@stage(version=1, run_name="evaluate")
+@stage(version=2, run_name="evaluate")
 def evaluate(run: Run, data: Data, trained: Trained, choice: Choice, golden: str | None) -> Evaluated:
     """Score all candidates on selection rows, choose, and keep the chosen one's predictions on the gate's rows."""
     settings, client = connect()
@@ -44,7 +39,7 @@ def evaluate(run: Run, data: Data, trained: Trained, choice: Choice, golden: str
         part = divide(data, table)
         selection, gate = (_independent(table.take(rows)) for rows in (part.selection, part.gate))
         champion = champion_at_start(client, settings, run)
-        boosters = {name: load_candidate(client, stored) for name, stored in trained["candidates"].items()}
+        boosters = {name: stored_model(client, stored) for name, stored in trained["candidates"].items()}
 
         old_right = predictions_of(selection, predict(champion.booster, selection)).right if champion else None
         scores = _scores(selection, boosters, old_right)
@@ -57,14 +52,15 @@ def evaluate(run: Run, data: Data, trained: Trained, choice: Choice, golden: str
         context = _context(client, trained, gate)
         majority = constant_answer(table.take(part.train).labels, candidate.rule)
         secret = row_key(settings)
-        _keep(here, CANDIDATE, candidate, secret)
+        made = {"candidate": pseudonymous(candidate, secret)}
         if old:
-            _keep(here, CHAMPION, old, secret)
+            made["champion"] = pseudonymous(old, secret)
         if golden:
             rows = read_table(Path(golden), schema_of(data))
-            _keep(here, GOLDEN_CANDIDATE, predictions_of(rows, predict(booster, rows)), None)
+            made["golden_candidate"] = golden_predictions(rows, booster)
             if champion:
-                _keep(here, GOLDEN_CHAMPION, predictions_of(rows, predict(champion.booster, rows)), None)
+                made["golden_champion"] = golden_predictions(rows, champion.booster)
+        kept = {name: keep_predictions(here, one, f"predictions/{name}.parquet") for name, one in made.items()}
 
         here.dataset(data["name"], data["digest"], {"source": data["name"], "part": "gate"}, "evaluation")
         here.metrics({"rows": len(gate), "selection_rows": len(selection)})
@@ -82,34 +78,22 @@ def evaluate(run: Run, data: Data, trained: Trained, choice: Choice, golden: str
             model=trained["candidates"][chosen.name],
             scores=[_record(score) for score in scores],
             champion_error=None if old_right is None else float(1 - old_right.mean()),
-            champion=champion is not None,
-            golden=golden is not None,
+            predictions=kept,
             context=context,
             majority=majority,
+            through=data["through"],
+            champion_through=champion and champion.trained_through,
         )
+
+
+def golden_predictions(rows: Table, booster: xgboost.Booster) -> Predictions:
+    """Predictions on golden rows, named by their number in the file: reasons name them, and say nothing of a person."""
+    numbers = np.array([f"row {number}" for number in range(1, len(rows) + 1)])
+    return replace(predictions_of(rows, predict(booster, rows)), row_ids=numbers)
 
 
 def _independent(table: Table) -> Table:
     return table.take(one_row_per_person(table))
-
-
-def load_candidate(client: MlflowClient, stored: Stored) -> xgboost.Booster:
-    """A model as the train stage kept it; another one in its place is refused.
-
-    Raises
-    ------
-    InvalidInput
-        The artifact is not the model that was trained.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        text = Path(client.download_artifacts(stored["run_id"], stored["path"], folder)).read_text()
-    booster = from_document(json.loads(text))
-    if model_digest(booster) != stored["digest"]:
-        raise InvalidInput(
-            f"artifact {stored['path']} of run {stored['run_id']} is not the model that was trained; "
-            "find out who changed it, and train again"
-        )
-    return booster
 
 
 def _scores(table: Table, boosters: dict[str, xgboost.Booster], old_right: np.ndarray | None) -> list[CandidateScore]:
@@ -130,7 +114,7 @@ def _context(client: MlflowClient, trained: Trained, gate: Table) -> dict[str, f
     if trained["noise"] is None:
         return {}
     first, second = (
-        predictions_of(gate, predict(load_candidate(client, stored), gate)).right
+        predictions_of(gate, predict(stored_model(client, stored), gate)).right
         for stored in (trained["candidates"]["retrain"], trained["noise"])
     )
     return {"noise_floor": count_flips(first, second).negative_flip_rate}
@@ -141,11 +125,3 @@ def constant_answer(labels: np.ndarray, rule: Label) -> float:
     if rule.kind == "regression":
         return float(np.median(labels))
     return float(np.bincount(labels).argmax())
-
-
-def _keep(here: Stage, name: str, predictions: Predictions, key: bytes | None) -> None:
-    kept = pseudonymous(predictions, key) if key else predictions
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / Path(name).name
-        write_predictions(kept, path)
-        here.file(path, str(Path(name).parent))

@@ -1,20 +1,17 @@
 """Stage `gate`: policy in, verdict out. A refusal is a result; the task that found it has succeeded."""
 
-import tempfile
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
-from mlflow import MlflowClient
 from prefect.artifacts import create_markdown_artifact
 from prefect.context import TaskRunContext
 
 from components.compatibility import count_flips
-from components.data.prediction_file import read_predictions
 from components.data.predictions import Predictions
-from components.gates import GoldenPredictions, Policy, Verdict, run_gate
+from components.gates import Check, Outcome, Policy, Verdict, run_gate
+from components.gates.verdict import decide
 from components.reporting import Report, render_verdict_markdown
-from tasks.evaluate import CANDIDATE, CHAMPION, GOLDEN_CANDIDATE, GOLDEN_CHAMPION
+from tasks.evidence import keep_verdict, stored_predictions
 from tasks.links import mlflow_link
 from tasks.policies import policy_digest
 from tasks.references import Evaluated, Judged, Run
@@ -22,10 +19,8 @@ from tasks.settings import Settings
 from tasks.stage import logger, stage
 from tasks.tracking import connect, stage_run
 
-VERDICT = "verdict.json"
 
-
-@stage(version=1, run_name="gate {policy.name}")
+@stage(version=2, run_name="gate {policy.name}")
 def gate(run: Run, evaluated: Evaluated, policy: Policy) -> Judged:
     """Put the chosen candidate through every check of the policy and record the verdict."""
     settings, client = connect()
@@ -39,7 +34,9 @@ def gate(run: Run, evaluated: Evaluated, policy: Policy) -> Judged:
             context=evaluated["context"],
             constant_right=constant_right(candidate, evaluated["majority"]),
         )
-        here.record(verdict.to_json(), VERDICT)
+        if older := _trained_on_older_data(evaluated):
+            verdict = decide((*verdict.checks, older), verdict.context, verdict.unjudged)
+        kept = keep_verdict(here, verdict)
         here.parameters({"policy": policy.name, "policy_digest": policy_digest(policy)})
         here.record(policy.model_dump(mode="json", exclude_none=True), "policy.yaml")
         here.metrics(verdict.context)
@@ -56,6 +53,7 @@ def gate(run: Run, evaluated: Evaluated, policy: Policy) -> Judged:
             )
         return Judged(
             run_id=here.run_id,
+            verdict=kept,
             decision=verdict.decision,
             reasons=list(verdict.reasons),
             policy=policy.name,
@@ -63,20 +61,16 @@ def gate(run: Run, evaluated: Evaluated, policy: Policy) -> Judged:
         )
 
 
-def stored_predictions(
-    client: MlflowClient, evaluated: Evaluated
-) -> tuple[Predictions, Predictions | None, GoldenPredictions | None]:
-    """What `evaluate` kept: the candidate's and the champion's predictions, and both on the golden set."""
-    with tempfile.TemporaryDirectory() as folder:
-
-        def read(name: str) -> Predictions:
-            return read_predictions(Path(client.download_artifacts(evaluated["run_id"], name, folder)))
-
-        has_champion = evaluated["champion"]
-        golden = None
-        if evaluated["golden"]:
-            golden = GoldenPredictions(read(GOLDEN_CANDIDATE), read(GOLDEN_CHAMPION) if has_champion else None)
-        return read(CANDIDATE), read(CHAMPION) if has_champion else None, golden
+def _trained_on_older_data(evaluated: Evaluated) -> Check | None:
+    """Keeps a candidate on hold whose newest training rows are older than the champion's: years are not unlearnt."""
+    through, before = evaluated["through"], evaluated["champion_through"]
+    if through is None or before is None or through >= before:
+        return None
+    reason = (
+        f"training rows: the newest are of {through:g}, the champion's of {before:g}; "
+        "a person decides whether older data may replace newer"
+    )
+    return Check("newer_data", "training rows", Outcome.INCONCLUSIVE, through, through, through, before, 0, reason)
 
 
 def _summary(

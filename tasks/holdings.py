@@ -11,7 +11,7 @@ from pathlib import Path
 from components.data.schema import Schema
 from components.data.split import Split, split_table
 from components.data.table import Table
-from components.partition import HoldingRecord, join_holdings
+from components.partition import HoldingRecord, JoinCount, join_holdings
 from tasks.references import Data
 
 
@@ -22,7 +22,12 @@ def schema_of(data: Data) -> Schema:
 
 def pooled_table(data: Data) -> Table:
     """All owners' rows joined; the same table whatever the partition."""
-    return _joined(json.dumps(data, sort_keys=True))
+    return joined_table(data)[0]
+
+
+def joined_table(data: Data) -> tuple[Table, JoinCount]:
+    """`pooled_table`, and how many rows each side lacked."""
+    return _joined(data["schema"], json.dumps(data["holdings"]), data["missing_rows"])
 
 
 def divide(data: Data, table: Table) -> Split:
@@ -31,11 +36,9 @@ def divide(data: Data, table: Table) -> Split:
 
 
 @lru_cache(maxsize=1)
-def _joined(reference: str) -> Table:
-    data = json.loads(reference)
+def _joined(schema: str, holdings: str, missing: str) -> tuple[Table, JoinCount]:
     records = [
         HoldingRecord(**{**holding, "path": Path(holding["path"]), "columns": tuple(holding["columns"])})
-        for holding in data["holdings"]
+        for holding in json.loads(holdings)
     ]
-    table, _ = join_holdings(records, schema_of(data), missing=data["missing_rows"])
-    return table
+    return join_holdings(records, Schema.model_validate_json(schema), missing=missing)

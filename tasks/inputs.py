@@ -19,7 +19,7 @@ from components.data.multiple_sclerosis import (
 )
 from components.data.rand_hie import RAND_HIE, RAND_HIE_OWNERS, load_rand_hie
 from components.data.reading import read_table
-from components.data.schema import read_schema
+from components.data.schema import Schema, read_schema
 from components.data.table import Table
 from components.errors import InvalidInput
 
@@ -67,6 +67,26 @@ def load(source: Source, *, also: Iterable[str] = ()) -> Table:
             return simulate_multiple_sclerosis(rows, seed, case_share=case_share)
         case OwnTable(path=path, schema_file=schema_file):
             return read_table(Path(path), read_schema(Path(schema_file)), also=also)
+
+
+def open_categories(source: Source) -> set[str]:
+    """Features whose categories the source leaves to be taken from the data."""
+    if not isinstance(source, OwnTable):
+        return set()
+    features = read_schema(Path(source.schema_file)).features
+    return {name for name, feature in features.items() if feature.kind == "categorical" and feature.categories is None}
+
+
+def with_categories_of(champion: Schema, table: Table, *, open_ones: set[str]) -> Table:
+    """The table with the champion's categories where its own were left open: a value new since then counts as missing.
+
+    So a champion and what is trained to follow it encode rows alike, and a new value in one week's data stops nothing.
+    """
+    features = {
+        name: champion.features.get(name, feature) if name in open_ones else feature
+        for name, feature in table.schema.features.items()
+    }
+    return Table(table.schema.model_copy(update={"features": features}), table.columns)
 
 
 def name_of(source: Source) -> str:

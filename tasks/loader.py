@@ -22,6 +22,7 @@ from components.boosting import predict
 from components.data.schema import Feature, Schema
 from components.data.table import Table, encode
 from components.errors import InvalidInput
+from components.ledger import Action
 from tasks.promotion_ledger import Examination, examine
 from tasks.registry import MODEL_DIGEST, SCHEMA_DIGEST
 from tasks.registry_artifact import read_stored
@@ -29,6 +30,7 @@ from tasks.registry_reach import check_reachable
 from tasks.settings import Settings, load_settings
 from tasks.tracking import client_of
 
+_CROWNED = (Action.PROMOTED, Action.ROLLED_BACK)
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
 
@@ -60,6 +62,8 @@ class LoadedModel:
         if missing := [column for column in self.schema.features if column not in data.columns]:
             raise InvalidInput(f"the data lacks columns {missing}, which model '{self.name}' reads; add them")
         columns = {name: _column(data, name, feature) for name, feature in self.schema.features.items()}
+        for name, feature in self.schema.features.items():
+            _require_known(columns[name], name, feature)
         return predict(self.booster, Table(self.schema, pa.table(columns)))
 
 
@@ -109,6 +113,21 @@ def champion_of(client: MlflowClient, settings: Settings, name: str) -> LoadedMo
             f"alias '{alias}' of model '{name}' is at version {version or 'none'}, but the promotion ledger made "
             f"{f'version {meant}' if meant else 'none'} champion; somebody moved it, settle it by promoting by hand"
         )
+    return _read(client, settings, name, version, entry.model_digest, entry.schema_digest, by=f"entry {entry.sequence}")
+
+
+def past_champion(client: MlflowClient, settings: Settings, name: str, version: str) -> LoadedModel:
+    """A version that is or was champion, held to what the ledger says it was.
+
+    Raises
+    ------
+    RefusedModel
+        The ledger is not sound, never made that version champion, or names another model.
+    """
+    entries = _sound(client, settings, name).entries
+    entry = next((one for one in reversed(entries) if one.version == version and one.action in _CROWNED), None)
+    if entry is None:
+        raise RefusedModel(f"version {version} of model '{name}' was never made champion by the promotion ledger")
     return _read(client, settings, name, version, entry.model_digest, entry.schema_digest, by=f"entry {entry.sequence}")
 
 
@@ -163,6 +182,19 @@ def _read(
             )
     run_id = client.get_model_version(name, version).run_id or ""
     return LoadedModel(name, version, run_id, stored.schema, stored.booster(), stored.model_digest)
+
+
+def _require_known(column: pa.ChunkedArray, name: str, feature: Feature) -> None:
+    """Refuse a column most of whose categories the model never met: they were spelt otherwise in training ('01', 1)."""
+    if feature.categories is None:
+        return
+    present = len(column) - column.null_count
+    unknown = int(np.isnan(encode(column, feature)).sum()) - column.null_count
+    if unknown * 2 > present:
+        raise InvalidInput(
+            f"column '{name}': {unknown} of {present} values are not among the categories the model knows "
+            f"({', '.join(feature.categories[:5])}, …); give them spelt as they were in training"
+        )
 
 
 def _column(data: pd.DataFrame, name: str, feature: Feature) -> pa.ChunkedArray:

@@ -9,13 +9,15 @@ from prefect.context import TaskRunContext
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from components.data.reading import read_table
-from components.data.split import PARTS, Split, split_table
+from components.data.split import PARTS, Split
 from components.data.table import Table
+from components.errors import InvalidInput
 from components.partition import ByColumn, Mixed, PartitionPlan, Single, deal, held, write_holding
 from components.reporting import OwnerSummary
 from components.reporting.owners import owner_summaries
-from tasks.champion import champion_at_start
-from tasks.inputs import RandHie, Source, load
+from tasks.champion import champion_at_start, require_same_split
+from tasks.holdings import divide, joined_table
+from tasks.inputs import RandHie, Source, load, open_categories, with_categories_of
 from tasks.references import Data, Run
 from tasks.registry import check_signature
 from tasks.stage import logger, stage
@@ -39,9 +41,9 @@ class SplitShares(BaseModel):
             raise ValueError(f"train {self.train:g} and selection {self.selection:g} leave no persons for the gate")
         return self
 
-    @property
-    def shares(self) -> tuple[float, float, float]:
-        return self.train, self.selection, 1 - self.train - self.selection
+    def as_record(self) -> dict:
+        """Salt and the three shares, JSON-ready."""
+        return {"salt": self.salt, "shares": [self.train, self.selection, 1 - self.train - self.selection]}
 
 
 # Never answered from a record: dealing again is cheap, and restores an owner's store that was lost since.
@@ -52,18 +54,35 @@ def partition(
     """Read, check and deal the table; whatever no later stage could work with is refused here."""
     settings, client = connect()
     with stage_run(client, run, "partition") as here:
+        champion = champion_at_start(client, settings, run)
+        require_same_split(champion, split.as_record())
         plan = plan or default_plan(source)
         table = load(source, also=dealt_by(plan))
-        part = split_table(table, split.salt, split.shares)
-        if golden:
-            read_table(Path(golden), table.schema)
-        if champion := champion_at_start(client, settings, run):
+        if champion:
+            table = with_categories_of(champion.schema, table, open_ones=open_categories(source))
             check_signature(champion.schema, table.schema)
+        if golden:
+            _require_apart(read_table(Path(golden), table.schema), table, golden)
         dealt = deal(table, plan, seed)
         records = [
             write_holding(settings.owners, owner, held(table, holding)) for owner, holding in dealt.holdings.items()
         ]
         owners = owner_summaries(dealt, table)
+        data = Data(
+            name=table.schema.name,
+            digest=table.digest,
+            schema=table.schema.model_dump_json(),
+            holdings=[
+                asdict(record) | {"path": str(record.path), "columns": list(record.columns)} for record in records
+            ],
+            missing_rows="drop",
+            split=split.as_record(),
+            rows=len(table),
+            through=None,
+        )
+        # What owners hold together, which is less than the table where a side lacks rows of the other.
+        joined, count = joined_table(data)
+        part = divide(data, joined)
 
         here.parameters(
             {
@@ -76,9 +95,12 @@ def partition(
         here.dataset(table.schema.name, table.digest, {"source": source.kind}, "partition")
         here.metrics(
             {
-                "rows": len(table),
+                "rows": len(joined),
                 "owners": len(owners),
-                "persons": len(np.unique(table.person)),
+                "persons": len(np.unique(joined.person)),
+                "join.known": count.known,
+                "join.joined": count.joined,
+                **{f"join.lacking.{side}": lacking for side, lacking in count.lacking.items()},
                 **{f"rows.{owner.owner}": owner.rows for owner in owners},
                 **{f"split.{name}": len(rows) for name, rows in zip(PARTS, _rows(part), strict=True)},
             }
@@ -87,24 +109,16 @@ def partition(
         here.record(table.schema.model_dump(mode="json", exclude_none=True), "schema.yaml")
         _show(owners)
         logger().info(
-            "dealt %s rows of %s to %d owner%s",
+            "dealt %s rows of %s to %d owner%s%s",
             f"{len(table):,}",
             table.schema.name,
             len(owners),
             "" if len(owners) == 1 else "s",
+            ""
+            if count.joined == count.known
+            else f"; {count.joined:,} of {count.known:,} known to every side are joined",
         )
-        return Data(
-            name=table.schema.name,
-            digest=table.digest,
-            schema=table.schema.model_dump_json(),
-            holdings=[
-                asdict(record) | {"path": str(record.path), "columns": list(record.columns)} for record in records
-            ],
-            missing_rows="drop",
-            split={"salt": split.salt, "shares": list(split.shares)},
-            rows=len(table),
-            through=_newest(table, part),
-        )
+        return data | {"rows": len(joined), "through": _newest(joined, part)}
 
 
 def default_plan(source: Source) -> PartitionPlan:
@@ -119,6 +133,16 @@ def dealt_by(plan: PartitionPlan) -> tuple[str, ...]:
             return (column,)
         case _:
             return ()
+
+
+def _require_apart(golden: Table, table: Table, path: str) -> None:
+    """Refuse golden rows of people in the table: some of them would be trained on, others judged twice."""
+    shared = set(golden.person.tolist()) & set(table.person.tolist())
+    if shared:
+        raise InvalidInput(
+            f"golden file {path} has {len(shared)} persons who are in {table.schema.name} too; a golden set is kept "
+            "apart from the table, so take them out of one of the two"
+        )
 
 
 def _rows(part: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

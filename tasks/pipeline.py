@@ -24,6 +24,11 @@ from tasks.stage import logger
 from tasks.tracking import Stage, close_run, connect, open_run
 
 
+def request_key(pipeline: str, request: Mapping[str, object]) -> str:
+    """What two runs that were asked for the same have in common."""
+    return hashlib.sha256(json.dumps([pipeline, request], sort_keys=True).encode()).hexdigest()
+
+
 @contextmanager
 def pipeline_run(
     pipeline: str, *, name: str, model: str, request: Mapping[str, object], resume: bool = True
@@ -34,7 +39,7 @@ def pipeline_run(
     """
     settings, client = connect()
     check_reachable(settings)
-    key = hashlib.sha256(json.dumps([pipeline, request], sort_keys=True).encode()).hexdigest()
+    key = request_key(pipeline, request)
     with _alone(settings, key, name):
         champion = champion_of(client, settings, model)
         context = FlowRunContext.get()

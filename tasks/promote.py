@@ -4,19 +4,15 @@ Never answered from a record, because what it would change may have changed sinc
 promotion at a time: Prefect's limit keeps runs from queueing at the ledger's lock, the lock makes it so.
 """
 
-import json
-import tempfile
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 
-from mlflow import MlflowClient
 from prefect.concurrency.sync import concurrency
 from prefect.input import RunInput
 from prefect.settings import PREFECT_API_URL
 from pydantic import Field
 
 from components.gates import Verdict
-from tasks.gate import VERDICT
+from tasks.evidence import stored_verdict
 from tasks.promotion import PromotionOutcome, decide_promotion, promote_by_hand
 from tasks.references import Judged, Promoted, Registered, Run
 from tasks.stage import logger, stage
@@ -38,7 +34,7 @@ def promote(run: Run, registered: Registered, judged: Judged) -> Promoted:
     """PROMOTE moves the champion's alias, HOLD the challenger's, REJECT none; the ledger has an entry of each."""
     settings, client = connect()
     with stage_run(client, run, "promote") as here, _one_at_a_time():
-        verdict = stored_verdict(client, judged["run_id"])
+        verdict = stored_verdict(client, judged)
         outcome = decide_promotion(
             client,
             settings,
@@ -67,10 +63,11 @@ def override(run: Run, registered: Registered, judged: Judged, approval: Approva
             version=registered["version"],
             why=approval.reason.strip(),
             who=approval.name.strip(),
+            over=run["champion"],
         )
         here.tags({"troth.action": outcome.action, "troth.champion": outcome.champion or ""})
         _tell(registered["model"], outcome)
-        return _promoted(judged, stored_verdict(client, judged["run_id"]), outcome)
+        return _promoted(judged, stored_verdict(client, judged), outcome)
 
 
 def _one_at_a_time() -> AbstractContextManager[object]:
@@ -78,12 +75,6 @@ def _one_at_a_time() -> AbstractContextManager[object]:
     if not PREFECT_API_URL.value():
         return nullcontext()  # an embedded server serves nobody else
     return concurrency(LIMIT, occupy=1, strict=False, lease_duration=60)
-
-
-def stored_verdict(client: MlflowClient, run_id: str) -> Verdict:
-    """The verdict a gate stage recorded."""
-    with tempfile.TemporaryDirectory() as folder:
-        return Verdict.from_json(json.loads(Path(client.download_artifacts(run_id, VERDICT, folder)).read_text()))
 
 
 def _promoted(judged: Judged, verdict: Verdict, outcome: PromotionOutcome) -> Promoted:

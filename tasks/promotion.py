@@ -18,6 +18,9 @@ from tasks.registry import DATA_DIGEST
 from tasks.registry_artifact import StoredModel, read_stored
 from tasks.settings import Settings
 
+ANYONE = "anyone"
+"""Whoever is champion may be replaced."""
+
 _SETTLED = (Action.PROMOTED, Action.HOLD, Action.REJECT, Action.REFUSE)
 
 
@@ -99,11 +102,20 @@ def decide_promotion(
 
 
 def promote_by_hand(
-    client: MlflowClient, settings: Settings, *, name: str, version: str, why: str, who: str | None = None
+    client: MlflowClient,
+    settings: Settings,
+    *,
+    name: str,
+    version: str,
+    why: str,
+    who: str | None = None,
+    over: str | None = ANYONE,
 ) -> PromotionOutcome:
     """Make a version champion against the gate's verdict, on somebody's responsibility.
 
-    It also settles an alias that was moved outside the ledger: promoting the ledger's own champion puts it back.
+    `over` is the champion the person was shown (None: there was none); where another has taken its place since, the
+    promotion is refused as stale. It also settles an alias that was moved outside the ledger: promoting the ledger's
+    own champion puts it back.
 
     Raises
     ------
@@ -121,8 +133,10 @@ def promote_by_hand(
         champion = desk.standing.champion
         if champion == version and _is_champion(desk, version):
             return _outcome(desk, desk.standing.reign[-1], changed=desk.finished is not None)
-        said = statement_of(judged, Action.OVERRIDE)
-        return _outcome(desk, carry_out(desk, replace(said, replaces=champion, who=who or this_person(), why=why)))
+        said = replace(statement_of(judged, Action.OVERRIDE), replaces=champion, who=who or this_person(), why=why)
+        if over not in (ANYONE, champion):
+            return _outcome(desk, _refuse(desk, said, over))
+        return _outcome(desk, carry_out(desk, said))
 
 
 def rollback(

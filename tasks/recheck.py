@@ -1,4 +1,4 @@
-"""Stage `recheck`: the champion, alone, against a policy on fresh rows."""
+"""Stage `recheck`: the champion, alone, against a policy on the rows of today."""
 
 from pathlib import Path
 
@@ -14,10 +14,11 @@ from components.errors import InvalidInput
 from components.fairness import one_row_per_person
 from components.gates import Decision, GoldenPredictions, Policy, run_gate
 from components.reporting import Report, render_verdict_markdown
-from tasks.champion import champion_at_start
-from tasks.evaluate import constant_answer
-from tasks.gate import VERDICT, constant_right
-from tasks.inputs import Source, load
+from tasks.champion import champion_at_start, require_same_split
+from tasks.evaluate import constant_answer, golden_predictions
+from tasks.evidence import keep_verdict
+from tasks.gate import constant_right
+from tasks.inputs import Source, load, open_categories, with_categories_of
 from tasks.links import mlflow_link
 from tasks.partition import SplitShares
 from tasks.references import Rechecked, Run
@@ -34,29 +35,30 @@ def recheck(run: Run, source: Source, policy: Policy, golden: str | None, split:
         champion = champion_at_start(client, settings, run)
         if champion is None:
             raise InvalidInput(f"model '{run['model']}' has no champion to check; 'troth run tabular' trains one")
-        table = load(source)
+        require_same_split(champion, split.as_record())
+        table = with_categories_of(champion.schema, load(source), open_ones=open_categories(source))
         check_signature(champion.schema, table.schema)
-        part = split_table(table, split.salt, split.shares)
+        part = split_table(table, split.salt, tuple(split.as_record()["shares"]))
         gate = table.take(part.gate)
         gate = gate.take(one_row_per_person(gate))
         predictions = predictions_of(gate, predict(champion.booster, gate))
         kept = None
         if golden:
             rows = read_table(Path(golden), table.schema)
-            kept = GoldenPredictions(predictions_of(rows, predict(champion.booster, rows)), None)
+            kept = GoldenPredictions(golden_predictions(rows, champion.booster), None)
         answer = constant_answer(table.take(part.train).labels, predictions.rule)
         verdict = run_gate(
             policy, predictions, None, golden=kept, context={}, constant_right=constant_right(predictions, answer)
         )
-        holds = verdict.decision is not Decision.REJECT
+        holds = verdict.decision is Decision.PROMOTE
         here.dataset(table.schema.name, table.digest, {"source": source.kind, "part": "gate"}, "recheck")
-        here.record(verdict.to_json(), VERDICT)
+        keep_verdict(here, verdict)
         here.parameters({"policy": policy.name, "champion": champion.version})
         here.metrics({"rows": len(gate), **verdict.context, "keeps_its_word": int(holds)})
         here.tags({"troth.verdict": verdict.decision, "troth.reasons": " | ".join(verdict.reasons)})
         if TaskRunContext.get():
             summary = Report(
-                title=f"{run['model']} version {champion.version} on fresh rows",
+                title=f"{run['model']} version {champion.version} on the rows of today",
                 made_at="",
                 mode="recheck",
                 rows=len(gate),
@@ -70,7 +72,7 @@ def recheck(run: Run, source: Source, policy: Policy, golden: str | None, split:
                 description=f"Champion v{champion.version}: {verdict.decision}",
             )
         (logger().info if holds else logger().warning)(
-            "champion version %s of %s on %d fresh rows: %s",
+            "champion version %s of %s on %d rows: %s",
             champion.version,
             run["model"],
             len(gate),

@@ -44,7 +44,7 @@ class Data(TypedDict):
 
 
 class Stored(TypedDict):
-    """A model kept as XGBoost JSON in a stage's artifacts, and the digest it must have when it is read back."""
+    """A file in a stage's artifacts, and the SHA-256 it must have when it is read back."""
 
     run_id: str
     path: str
@@ -63,9 +63,9 @@ class Trained(TypedDict):
 
 
 class Evaluated(TypedDict):
-    """The chosen candidate; predictions on the gate's rows lie in the stage's run.
+    """The chosen candidate, and predictions of `candidate` and, where there were any, `champion` and golden rows.
 
-    `majority` is the best constant answer on the training rows; `champion` and `golden` say what there was to compare.
+    `champion_error` is of the selection rows; `majority` is the best constant answer on the training rows.
     """
 
     run_id: str
@@ -73,16 +73,19 @@ class Evaluated(TypedDict):
     chosen: str
     model: Stored
     scores: list[dict]
-    champion: bool
-    golden: bool
+    predictions: dict[str, Stored]
     context: dict[str, float]
     majority: float
+    champion_error: float | None
+    through: float | None
+    champion_through: float | None
 
 
 class Judged(TypedDict):
     """The verdict's record and where it lies."""
 
     run_id: str
+    verdict: Stored
     decision: str
     reasons: list[str]
     policy: str

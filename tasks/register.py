@@ -3,8 +3,8 @@
 A refused model stays there with its reasons, so that the next person with the same idea finds out why it was refused.
 """
 
-from tasks.champion import THROUGH
-from tasks.evaluate import load_candidate
+from tasks.champion import SPLIT, THROUGH, split_text
+from tasks.evidence import stored_model
 from tasks.holdings import schema_of
 from tasks.references import Data, Evaluated, Judged, Registered, Run, Trained
 from tasks.registry import DATA_DIGEST, POLICY, POLICY_DIGEST, REASONS, VERDICT, log_booster
@@ -20,7 +20,7 @@ def register(run: Run, data: Data, trained: Trained, evaluated: Evaluated, judge
     """Log the model with signature and input example and register it, once per run."""
     settings, client = connect()
     with stage_run(client, run, "register") as here:
-        booster = load_candidate(client, evaluated["model"])
+        booster = stored_model(client, evaluated["model"])
         logged = log_booster(client, run_id=here.run_id, booster=booster, schema=schema_of(data))
         version = register_version(
             client,
@@ -34,6 +34,7 @@ def register(run: Run, data: Data, trained: Trained, evaluated: Evaluated, judge
                 POLICY: judged["policy"],
                 POLICY_DIGEST: judged["policy_digest"],
                 THROUGH: "" if data["through"] is None else data["through"],
+                SPLIT: split_text(data["split"]),
                 MODE: trained["mode"],
                 CHOSEN: evaluated["chosen"],
                 FLOW_RUN: run["run_id"],

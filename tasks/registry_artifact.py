@@ -15,7 +15,7 @@ import yaml
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
-from components.boosting.model import from_document
+from components.boosting.model import document_digest, from_document
 from components.data.schema import Schema
 from components.errors import InvalidInput
 from tasks.settings import Settings
@@ -58,12 +58,6 @@ def read_stored(settings: Settings, location: str, *, what: str) -> StoredModel:
     except (ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError):
         raise InvalidInput(f"{what} at {location} is not a model Troth stored; register it again") from None
     return StoredModel(document, schema, digest, text_digest(text))
-
-
-def document_digest(document: dict) -> str:
-    """The `model_digest` of the booster this document describes, without making the booster."""
-    covered = {key: value for key, value in document.items() if key != "version"}
-    return text_digest(json.dumps(covered, sort_keys=True, separators=(",", ":")))
 
 
 def text_digest(text: str) -> str:

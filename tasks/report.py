@@ -21,15 +21,15 @@ from components.errors import InvalidInput
 from components.fairness import group_metrics
 from components.gates import CandidateScore, Policy
 from components.reporting import OwnerSummary, Report, draw, illustrate, render_report
-from tasks.gate import stored_predictions
+from tasks.evidence import stored_predictions, stored_verdict
 from tasks.holdings import schema_of
 from tasks.links import mlflow_link, model_link
 from tasks.partition import OWNERS
-from tasks.promote import stored_verdict
+from tasks.pipeline import request_key
 from tasks.references import Data, Evaluated, Judged, Promoted, Registered, Run, Trained
 from tasks.settings import Settings
 from tasks.stage import logger, stage
-from tasks.tracking import Stage, connect, experiment_id, find_stage
+from tasks.tracking import KEY, Stage, connect, experiment_id, find_stage
 
 PAGE, REFERENCES = "report.html", "references.json"
 
@@ -103,7 +103,7 @@ def compose(client: MlflowClient, settings: Settings, references: Mapping[str, M
         references[name] for name in ("run", "data", "trained", "evaluated", "judged", "registered", "promoted")
     )
     candidate, champion, _ = stored_predictions(client, evaluated)
-    verdict = stored_verdict(client, judged["run_id"])
+    verdict = stored_verdict(client, judged)
     policy = Policy.model_validate(_read(client, judged["run_id"], "policy.yaml"))
     budget_check = next((check for check in verdict.checks if check.name == "flip_budget"), None)
     owners = find_stage(client, run["run_id"], run["experiment_id"], "partition")
@@ -153,6 +153,19 @@ def compose(client: MlflowClient, settings: Settings, references: Mapping[str, M
         learning=_learning(client, trained["run_id"]),
         learning_metric="log loss" if schema_of(data).classes else "root mean squared error",
     )
+
+
+def finished_outcome(pipeline: str, request: Mapping[str, object]) -> Promoted | None:
+    """What became of the newest finished run that was asked for the same; None where there is none."""
+    settings, client = connect()
+    experiment = experiment_id(client, settings, pipeline)
+    query = f"tags.`{KEY}` = '{request_key(pipeline, request)}' AND attributes.status = 'FINISHED'"
+    found = client.search_runs([experiment], query, order_by=["attributes.start_time DESC"], max_results=1)
+    if not found:
+        return None
+    promoted = references_of(client, found[0].info.run_id)["promoted"]
+    logger().info("%s was run before; this is what became of it", found[0].info.run_name)
+    return promoted
 
 
 def find_run(client: MlflowClient, settings: Settings, which: str) -> str:

@@ -8,12 +8,14 @@ happens to start in), unknown keys are refused, and environment variables win ov
 import os
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from components.data.schema import read_yaml, validated
 
 CONFIG_NAME = "mlflow.yaml"
+EXPERIMENTS = {"tabular": "troth-tabular", "recheck": "troth-recheck"}
 
 
 class _Section(BaseModel):
@@ -33,7 +35,14 @@ class Tracking(_Section):
 
     uri: str = "sqlite:///{home}/mlflow.db"
     artifacts: str = "{home}/artifacts"
-    experiments: dict[str, str] = {"tabular": "troth-tabular", "recheck": "troth-recheck"}
+    experiments: dict[str, str] = EXPERIMENTS
+
+    @field_validator("experiments")
+    @classmethod
+    def _the_rest_is_as_it_was(cls, named: dict[str, str]) -> dict[str, str]:
+        if unknown := set(named) - set(EXPERIMENTS):
+            raise ValueError(f"'{unknown.pop()}' is not a pipeline; the pipelines are {', '.join(EXPERIMENTS)}")
+        return EXPERIMENTS | named
 
 
 class Aliases(_Section):
@@ -56,7 +65,7 @@ class Registry(_Section):
     """The model registry: names, aliases, and the ledger that guards them."""
 
     uri: str | None = None
-    models: dict[str, str] = {"tabular": "{schema}"}
+    models: dict[Literal["tabular"], str] = {"tabular": "{schema}"}
     aliases: Aliases = Aliases()
     ledger: Ledger = Ledger()
 

@@ -130,9 +130,7 @@ def open_run(
         champion = run.data.tags.get(CHAMPION) or None
     else:
         run = client.create_run(experiment, run_name=name, tags={KEY: key, CHAMPION: champion or "", **tags})
-    record = references.Run(
-        run_id=run.info.run_id, experiment_id=experiment, name=name, model=model, champion=champion
-    )
+    record = references.Run(run_id=run.info.run_id, experiment_id=experiment, name=name, model=model, champion=champion)
     return record, bool(left)
 
 

@@ -1,28 +1,25 @@
 """Stage `train`: candidates for the champion's place, in the chosen mode, from the training rows alone."""
 
 import math
-import tempfile
-from pathlib import Path
 
 import numpy as np
-import xgboost
 
 from components.boosting.candidates import CandidatePlan, candidates, retrain_with_other_seed
-from components.boosting.model import model_digest
 from components.boosting.modes import trainer
 from components.boosting.parameters import BoostingParameters
 from components.data.table import Table
-from tasks.champion import champion_at_start
+from tasks.champion import Champion, champion_at_start
+from tasks.evidence import keep_model
 from tasks.holdings import divide, pooled_table
 from tasks.progress import reporter
-from tasks.references import Data, Run, Stored, Trained
+from tasks.references import Data, Run, Trained
 from tasks.stage import logger, stage
-from tasks.tracking import Stage, connect, stage_run
+from tasks.tracking import connect, stage_run
 
-FOLDER, NOISE = "candidates", "other_seed"
+NOISE = "other_seed"
 
 
-@stage(version=1, run_name="train {mode}")
+@stage(version=2, run_name="train {mode}")
 def train(run: Run, data: Data, mode: str, parameters: BoostingParameters, plan: CandidatePlan) -> Trained:
     """Train every candidate and keep each as a file of the stage's run.
 
@@ -31,7 +28,7 @@ def train(run: Run, data: Data, mode: str, parameters: BoostingParameters, plan:
     """
     settings, client = connect()
     fit = trainer(mode)
-    with stage_run(client, run, "train") as here, tempfile.TemporaryDirectory() as folder:
+    with stage_run(client, run, "train") as here:
         table = pooled_table(data)
         part = divide(data, table)
         rows, validation = table.take(part.train), table.take(part.selection)
@@ -58,7 +55,7 @@ def train(run: Run, data: Data, mode: str, parameters: BoostingParameters, plan:
         )
         kept, described, record = {}, {}, {}
         for candidate in made:
-            kept[candidate.name] = _keep(here, candidate.name, candidate.booster, Path(folder))
+            kept[candidate.name] = keep_model(here, candidate.booster, f"candidates/{candidate.name}.json")
             described[candidate.name] = candidate.settings
             record = candidate.record.to_json() if candidate.record else record
             logger().info("trained %s: %d trees", candidate.name, len(candidate.booster.get_dump()))
@@ -67,21 +64,14 @@ def train(run: Run, data: Data, mode: str, parameters: BoostingParameters, plan:
             other = retrain_with_other_seed(
                 rows, validation, parameters, fit=fit, progress=lambda *step: progress(*step[:2], NOISE)
             )
-            noise = _keep(here, NOISE, other, Path(folder))
+            noise = keep_model(here, other, f"noise_floor/{NOISE}.json")
         here.curve("selection_loss", curve)
         here.metrics({"rows": len(rows), "seconds": record["seconds"], "bytes": record["bytes"]})
         here.record(record, "training_record.json")
         return Trained(run_id=here.run_id, mode=mode, candidates=kept, settings=described, noise=noise, record=record)
 
 
-def _keep(here: Stage, name: str, booster: xgboost.Booster, folder: Path) -> Stored:
-    path = folder / f"{name}.json"
-    booster.save_model(path)
-    here.file(path, FOLDER)
-    return Stored(run_id=here.run_id, path=f"{FOLDER}/{path.name}", digest=model_digest(booster))
-
-
-def _seen(rows: Table, champion) -> np.ndarray | None:
+def _seen(rows: Table, champion: Champion | None) -> np.ndarray | None:
     """Which rows the champion was trained on; None (all of them) where there is no time to tell by."""
     if champion is None or champion.trained_through is None or rows.time is None:
         return None

@@ -21,23 +21,17 @@ def show(outcome: dict) -> None:
 
 
 def show_life(outcomes: Sequence[dict]) -> None:
-    """The end of `troth run life`: one line a year."""
-    table = Table(
-        "version", "error before", "after", "flips", "verdict", "became", "because", box=None, padding=(0, 2, 0, 0)
-    )
+    """The end of `troth run life`: a year, what it changed, and why it was decided so."""
+    console.print()
     for outcome in outcomes:
         decision, figures = str(outcome["decision"]), outcome["figures"]
-        table.add_row(
-            f"v{outcome['version']}",
-            _percent(figures.get("error_old")),
-            _percent(figures["error_new"]),
-            _percent(figures.get("nfr")),
-            f"[{STYLE[decision]}]{decision}[/]",
-            _became(outcome),
-            outcome["because"],
+        before, after, flips = (_percent(figures.get(name)) for name in ("error_old", "error_new", "nfr"))
+        console.print(
+            f"v{outcome['version']:<3} [{STYLE[decision]}]{decision:8}[/] error {before:>8} → {after:>8}   "
+            f"negative flips {flips:>7}   {_became(outcome)}",
+            soft_wrap=True,
         )
-    console.print()
-    console.print(table)
+        console.print(f"     {outcome['because']}", style="dim", markup=False, soft_wrap=True)
     show_next()
 
 
@@ -47,7 +41,7 @@ def show_recheck(outcome: dict) -> None:
     console.print()
     console.print(
         f"[{STYLE[decision]}]{decision}[/]  champion v{outcome['version']} of {outcome['model']} on "
-        f"{outcome['rows']:,} fresh rows: {outcome['reasons'][0]}"
+        f"{outcome['rows']:,} rows: {outcome['reasons'][0]}"
     )
     if decision == "REJECT":
         console.print(f"It stays until somebody decides: troth rollback {outcome['model']} --reason …", markup=False)
@@ -96,10 +90,16 @@ def show_status(models: Sequence, runs: Sequence) -> None:
 
 def show_next() -> None:
     """Where to look."""
+    from tasks.settings import load_settings
+
+    server = load_settings().server
+    prefect, mlflow = (f"http://{server.host}:{port}" for port in (server.prefect_port, server.mlflow_port))
     console.print()
-    console.print("report     troth report")
-    console.print("look       troth up   [dim](Prefect http://127.0.0.1:4200, MLflow http://127.0.0.1:5000)[/]")
-    console.print("registry   troth status;  troth ledger show MODEL;  troth ledger verify")
+    console.print("report     troth report", markup=False)
+    console.print(
+        f"look       troth up   (then Prefect is at {prefect}, MLflow at {mlflow})", markup=False, soft_wrap=True
+    )
+    console.print("registry   troth status;  troth ledger show MODEL;  troth ledger verify", markup=False)
 
 
 def _became(outcome: dict) -> str:

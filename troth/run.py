@@ -62,9 +62,11 @@ def tabular(
     from flows.tabular import tabular as flow
     from troth.arguments import partition_of, source_of, training_of
     from troth.outcome import show
-    from troth.session import session
+    from troth.session import require_a_ui, session
 
     trainer(mode)
+    if ask:
+        require_a_ui()
     chosen = source_of(source, data, schema, years, rows)
     parameters = {
         "data": chosen,
@@ -87,29 +89,32 @@ def recheck(
     schema: SchemaFile = None,
     years: Years = None,
     rows: Rows = None,
-    policy: PolicyName = "default",
+    policy: PolicyName = "recheck",
     golden: GoldenFile = None,
 ) -> None:
-    """Put the champion through the gate again on fresh rows; it is never moved.
+    """Put the champion through the gate again on the rows of today; it is never moved.
 
-    Exit code 3 when the champion no longer passes.
+    Exit code 3 when the champion breaks a promise.
 
     **Examples**
 
     `troth run recheck --years 4-5`
 
-    `troth run recheck --data fresh.parquet --schema visits.yaml`
+    `troth run recheck --data today.parquet --schema visits.yaml`
     """
+    from flows.recheck import BrokenPromise
     from flows.recheck import recheck as flow
     from troth.arguments import source_of
     from troth.outcome import show_recheck
     from troth.session import session
 
     with session():
-        outcome = flow(
-            data=source_of(source, data, schema, years, rows), policy=policy, golden=str(golden) if golden else None
-        )
-        show_recheck(outcome)
+        source = source_of(source, data, schema, years, rows)
+        try:
+            outcome = flow(data=source, policy=policy, golden=str(golden) if golden else None)
+        except BrokenPromise as broken:
+            outcome = broken.outcome
+    show_recheck(outcome)
 
 
 @app.command()

@@ -42,10 +42,28 @@ def session() -> Iterator[None]:
         yield
 
 
+def require_a_ui() -> None:
+    """Check that there is a Prefect server whose pages a person can answer on.
+
+    Raises
+    ------
+    InvalidInput
+        There is only the embedded server, which shows no page.
+    """
+    _prepared()
+    from components.errors import InvalidInput
+
+    if not os.environ.get("PREFECT_API_URL"):
+        raise InvalidInput(
+            "--ask waits for an answer on Prefect's pages; start them with 'troth up', then run this again"
+        )
+
+
 def _hush() -> None:
-    """What the stores log is the first use of a database, table by table, and errors that they raise as well."""
+    """Stores log the first use of a database table by table, and errors they raise as well; Prefect, that it ends."""
     if not os.environ.get("TROTH_VERBOSE"):
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+        for name in ("mlflow.store.db.utils", "EventsWorker", "APILogWorker"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         os.environ.setdefault("PREFECT_LOGGING_SERVER_LEVEL", "CRITICAL")
 
 

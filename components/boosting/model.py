@@ -49,9 +49,13 @@ def model_digest(booster: xgboost.Booster) -> str:
 
     Covers trees, intercept, features, objective and attributes; leaves out only the version of the writing XGBoost.
     """
-    document = to_document(booster)
-    del document["version"]
-    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return document_digest(to_document(booster))
+
+
+def document_digest(document: dict) -> str:
+    """The `model_digest` of the booster a document describes, without making the booster."""
+    covered = {key: value for key, value in document.items() if key != "version"}
+    return hashlib.sha256(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def base_margins(document: dict) -> np.ndarray:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from components.data.independence import one_row_per_person
 from components.data.table import UNKNOWN, Table
 from components.errors import InvalidInput
 
@@ -64,7 +65,8 @@ def split_table(table: Table, salt: str, shares: tuple[float, float, float] = SH
     codes = split_of(table.person, salt, shares)
     for code, part in enumerate(PARTS):
         _learnable(table, codes == code, part)
-    _every_group_judged(table, codes == PARTS.index("gate"))
+    gate = np.flatnonzero(codes == PARTS.index("gate"))
+    _every_group_judged(table, gate[one_row_per_person(table.take(gate))])
     return Split(*(np.flatnonzero(codes == code) for code in range(len(PARTS))))
 
 
@@ -79,13 +81,13 @@ def _learnable(table: Table, rows: np.ndarray, part: str) -> None:
     )
 
 
-def _every_group_judged(table: Table, gate: np.ndarray) -> None:
+def _every_group_judged(table: Table, judged_rows: np.ndarray) -> None:
     for name, group in table.groups.items():
         everywhere = np.bincount(group.codes, minlength=len(group.levels))
-        judged = np.bincount(group.codes[gate], minlength=len(group.levels))
+        judged = np.bincount(group.codes[judged_rows], minlength=len(group.levels))
         for level, rows, rows_judged in zip(group.levels, everywhere, judged, strict=True):
             if rows and not rows_judged and level != UNKNOWN:
                 raise InvalidInput(
-                    f"group '{name}={level}' has {rows} rows, none of them in the gate part, so nothing could be said "
-                    "about it; merge the level with another, bring more data, or choose another salt"
+                    f"group '{name}={level}' has {rows} rows, none of which the gate would judge, so nothing could be "
+                    "said about it; merge the level with another, or bring more data"
                 )

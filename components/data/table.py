@@ -49,7 +49,10 @@ class Table:
         """The rows at `rows` (indices, or a boolean mask of length n), in that order."""
         rows = np.asarray(rows)
         indices = np.flatnonzero(rows) if rows.dtype == bool else rows
-        return Table(self.schema, self.columns.take(pa.array(indices, type=pa.int64())))
+        taken = Table(self.schema, self.columns.take(pa.array(indices, type=pa.int64())))
+        # A level without a row among those taken stays a level: a group that is absent must not vanish from a report.
+        taken.__dict__["groups"] = {name: group.take(indices) for name, group in self.groups.items()}
+        return taken
 
     @cached_property
     def features(self) -> np.ndarray:

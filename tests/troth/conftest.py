@@ -79,6 +79,14 @@ def process():
 
 
 @pytest.fixture
+def prefect_server(_served) -> str:
+    """The address of the embedded server that this process started for its first run."""
+    from prefect.server.api.server import SubprocessASGIServer
+
+    return SubprocessASGIServer().api_url
+
+
+@pytest.fixture
 def quick() -> tuple[str, ...]:
     """Options that make training take no time."""
     return QUICK

@@ -265,10 +265,11 @@ def test_settings_that_make_no_sense(troth, served, monkeypatch, tmp_path):
     assert "'trackng'" in complaint
 
 
-def test_as_a_process_of_its_own(process, served, files, people, people_schema):
+def test_as_a_process_of_its_own(process, served, prefect_server, files, people, people_schema):
     columns, schema = text_among_numbers(people(600), people_schema())
     before = served.standing()
-    said = process("run", "tabular", *files(columns, schema=schema), "--policy", "lenient")
+    words = ("run", "tabular", *files(columns, schema=schema), "--policy", "lenient")
+    said = process(*words, PREFECT_API_URL=prefect_server)
 
     assert "'n/a?'" in said.complaint
     assert served.standing() == before

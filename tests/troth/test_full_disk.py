@@ -64,15 +64,13 @@ def test_a_full_disk(troth, grow, use, small_disk, files, policy, quick, leaving
 
 
 @pytest.mark.slow
-def test_a_process_that_may_write_no_large_file(process, served, files, people, policy):
+def test_a_process_that_may_write_no_large_file(process, served, prefect_server, files, people, policy):
     def no_large_file():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, 1_500_000))
 
-    from prefect.server.api.server import SubprocessASGIServer
-
     before = served.standing()
     command = ("run", "tabular", *files(people(60_000, seed=4)), "--policy", policy(), "--set", "rounds=5")
-    complaint = process(*command, preexec=no_large_file, PREFECT_API_URL=SubprocessASGIServer().api_url).complaint
+    complaint = process(*command, preexec=no_large_file, PREFECT_API_URL=prefect_server).complaint
 
     assert "the disk is full" in complaint
     assert served.standing() == before

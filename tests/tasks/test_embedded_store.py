@@ -1,0 +1,56 @@
+"""A store of one's own: whoever is first makes it whole, whoever comes meanwhile waits, whoever dies leaves nothing."""
+
+import multiprocessing
+import os
+import signal
+
+import pytest
+from mlflow import MlflowClient
+
+from tasks import embedded_store
+from tasks.embedded_store import ensure_store
+from tasks.settings import Registry, Settings, Tracking
+
+
+@pytest.fixture
+def bare(tmp_path) -> Settings:
+    uri = f"sqlite:///{tmp_path}/new/mlflow.db"
+    return Settings(home=str(tmp_path), tracking=Tracking(uri=uri), registry=Registry(uri=uri))
+
+
+def _die_while_making(settings: Settings) -> None:
+    embedded_store.MlflowClient = lambda uri: (MlflowClient(uri), os.kill(os.getpid(), signal.SIGKILL))
+    ensure_store(settings)
+
+
+def _use(settings: Settings, outcomes) -> None:
+    ensure_store(settings)
+    outcomes.put(len(MlflowClient(settings.tracking_uri, settings.registry_uri).search_registered_models()))
+
+
+@pytest.mark.slow
+def test_a_death_on_the_way_and_several_first_users_at_once_leave_a_store_that_works(bare, tmp_path):
+    context = multiprocessing.get_context("spawn")
+    dying = context.Process(target=_die_while_making, args=(bare,))
+    dying.start()
+    dying.join()
+    assert dying.exitcode == -signal.SIGKILL
+    assert not (tmp_path / "new" / "mlflow.db").exists()
+
+    outcomes = context.Queue()
+    users = [context.Process(target=_use, args=(bare, outcomes)) for _ in range(3)]
+    for user in users:
+        user.start()
+    assert [outcomes.get(timeout=180) for _ in users] == [0, 0, 0]
+    for user in users:
+        user.join()
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"mlflow.db", ".mlflow.db.lock"}
+
+
+def test_servers_and_stores_that_exist_are_left_alone(bare, tmp_path):
+    path = tmp_path / "new" / "mlflow.db"
+    path.parent.mkdir()
+    path.write_bytes(b"somebody's")
+    ensure_store(bare)
+    assert path.read_bytes() == b"somebody's"
+    ensure_store(bare.model_copy(update={"tracking": Tracking(uri="http://127.0.0.1:9")}))
