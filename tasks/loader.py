@@ -23,7 +23,7 @@ from components.data.schema import Feature, Schema
 from components.data.table import Table, encode
 from components.errors import InvalidInput
 from components.ledger import Action
-from tasks.promotion_ledger import Examination, examine
+from tasks.promotion_ledger import Examination, examine, registered_model
 from tasks.registry import MODEL_DIGEST, SCHEMA_DIGEST
 from tasks.registry_artifact import read_stored
 from tasks.registry_reach import check_reachable
@@ -31,7 +31,7 @@ from tasks.settings import Settings, load_settings
 from tasks.tracking import client_of
 
 _CROWNED = (Action.PROMOTED, Action.ROLLED_BACK)
-_URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")
+_URI = re.compile(r"models:/(?P<name>[^/@:]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
 
 class RefusedModel(InvalidInput):
@@ -85,6 +85,7 @@ def load(uri: str, settings: Settings | None = None) -> LoadedModel:
     client = client_of(settings)
     name, alias, version = address["name"], address["alias"], address["version"]
     if alias == settings.registry.aliases.champion:
+        registered_model(client, name)
         champion = champion_of(client, settings, name)
         if champion is None:
             raise InvalidInput(f"model '{name}' has no champion yet; promote a version first")
@@ -185,12 +186,15 @@ def _read(
 
 
 def _require_known(column: pa.ChunkedArray, name: str, feature: Feature) -> None:
-    """Refuse a column most of whose categories the model never met: they were spelt otherwise in training ('01', 1)."""
+    """Refuse a column most of whose categories the model never met: they were spelt otherwise in training ('01', 1).
+
+    A few rows may well hold a new category; it counts as missing.
+    """
     if feature.categories is None:
         return
     present = len(column) - column.null_count
     unknown = int(np.isnan(encode(column, feature)).sum()) - column.null_count
-    if unknown * 2 > present:
+    if present >= 10 and unknown * 2 > present:
         raise InvalidInput(
             f"column '{name}': {unknown} of {present} values are not among the categories the model knows "
             f"({', '.join(feature.categories[:5])}, …); give them spelt as they were in training"

@@ -22,6 +22,11 @@ def listen(listener: Listener) -> None:
     _listeners.append(listener)
 
 
+def stop_listening(listener: Listener) -> None:
+    """The opposite of `listen`."""
+    _listeners.remove(listener)
+
+
 def reporter(task: str) -> Callable[[int, int, str], None]:
     """A function to report steps of `task` with: (done, total, note)."""
     artifact: UUID | None = None

@@ -20,7 +20,7 @@ def check_reachable(settings: Settings) -> None:
     InvalidInput
         One does not; names its address without the password.
     """
-    for role, uri in {"registry": settings.registry_uri, "tracking": settings.tracking_uri}.items():
+    for role, uri in {"tracking": settings.tracking_uri, "registry": settings.registry_uri}.items():
         address = urlsplit(uri)
         scheme = address.scheme.partition("+")[0]
         if address.hostname and not _answers(scheme, address.hostname, address.port, uri):

@@ -54,8 +54,9 @@ def _is_passing_trouble(task, run, state) -> bool:
     """Retry what may go away by itself: a store that is busy or out of reach. Never a verdict or a mistake."""
     match state.data:
         case MlflowException() as error:
-            # MLflow calls a server that does not answer an internal error.
-            return error.error_code in {"TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED"}
+            # MLflow calls a server that does not answer an internal error, and a full disk too, which stays full.
+            passing = error.error_code in {"TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED"}
+            return passing and "disk is full" not in str(error)
         case ConnectionError() | TimeoutError():
             return True
         case _:

@@ -60,11 +60,13 @@ def tabular(
     """
     from components.boosting.modes import trainer
     from flows.tabular import tabular as flow
+    from tasks.policies import load_policy
     from troth.arguments import partition_of, source_of, training_of
     from troth.outcome import show
     from troth.session import require_a_ui, session
 
     trainer(mode)
+    load_policy(policy)
     if ask:
         require_a_ui()
     chosen = source_of(source, data, schema, years, rows)

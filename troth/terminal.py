@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
+_TOLD = ("prefect.flow_runs", "prefect.task_runs")
 _ENGINE = (
     "Beginning flow run",
     "Finished in state",
@@ -23,6 +24,8 @@ _ENGINE = (
     "View at",
     "Created subflow",
 )
+_SAID_AT_THE_END = ("Encountered exception", "Finished in state Failed", "Task run failed")
+"""What failed is one sentence when the command ends; it is not told twice."""
 
 
 class _Story(logging.Handler):
@@ -34,10 +37,12 @@ class _Story(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if record.levelno < logging.WARNING and (text.startswith(_ENGINE) or not text.strip()):
+        if text.startswith(_SAID_AT_THE_END) or not text.strip():
+            return
+        if record.levelno < logging.WARNING and text.startswith(_ENGINE):
             return
         style = "yellow" if record.levelno == logging.WARNING else "red" if record.levelno > logging.WARNING else None
-        self.bars.console.print(text, style=style, markup=record.levelno < logging.WARNING, soft_wrap=True)
+        self.bars.console.print(text, style=style, markup=False, soft_wrap=True)
 
 
 class _Bars:
@@ -72,12 +77,19 @@ class tell_the_story:
             disable=not sys.stdout.isatty(),
         )
         self.bars.start()
-        progress.listen(_Bars(self.bars))
-        _replace_console_handlers(_Story(self.bars))
+        self.story, self.drawn = _Story(self.bars), _Bars(self.bars)
+        progress.listen(self.drawn)
+        _replace_console_handlers(self.story)
 
     def __exit__(self, *failure) -> None:
-        if self.bars:
-            self.bars.stop()
+        if self.bars is None:
+            return
+        from tasks import progress
+
+        progress.stop_listening(self.drawn)
+        for name in _TOLD:
+            logging.getLogger(name).removeHandler(self.story)
+        self.bars.stop()
 
 
 def _replace_console_handlers(story: logging.Handler) -> None:
@@ -87,7 +99,7 @@ def _replace_console_handlers(story: logging.Handler) -> None:
     for name in ["", *logging.root.manager.loggerDict]:
         logger = logging.getLogger(name)
         logger.handlers = [one for one in logger.handlers if not isinstance(one, PrefectConsoleHandler)]
-    for name in ("prefect.flow_runs", "prefect.task_runs"):
+    for name in _TOLD:
         logging.getLogger(name).addHandler(story)
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -3,7 +3,7 @@
 import pytest
 
 from components.errors import InvalidInput
-from flows.recheck import recheck
+from flows.recheck import BrokenPromise, recheck
 from tasks.loader import load
 from tasks.promotion_ledger import ledger_of
 from tasks.tracking import find_stage
@@ -21,9 +21,9 @@ def test_a_champion_keeps_its_word_on_fresh_rows_until_it_does_not(run, table, p
     assert kept["rows"] > 0
 
     noise = table("noise", seed=8, signal=0.0)
-    broken = recheck(noise, policy=policy())
-    assert (broken["version"], broken["decision"]) == ("1", "REJECT")
-    assert broken["reasons"]
+    with pytest.raises(BrokenPromise, match="version 1") as broken:
+        recheck(noise, policy=policy())
+    assert (broken.value.outcome["version"], broken.value.outcome["decision"]) == ("1", "REJECT")
 
     experiment = client.get_experiment_by_name("troth-recheck").experiment_id
     runs = client.search_runs([experiment], "tags.`troth.pipeline` = 'recheck'", order_by=["start_time ASC"])

@@ -58,6 +58,13 @@ def test_missing_values_and_unknown_categories_are_missing_to_the_model(place):
     assert np.isfinite(model.predict(frame)).all()
 
 
+def test_a_column_of_categories_spelt_otherwise_is_refused(place):
+    place.decide("1")
+    frame = rows(31, 40)
+    with pytest.raises(InvalidInput, match="'plan': 40 of 40"):
+        load(CHAMPION, place.settings).predict(frame.assign(plan=frame["plan"].str.upper()))
+
+
 def test_missing_columns_are_named(place):
     place.decide("1")
     with pytest.raises(InvalidInput, match=r"'plan', 'health'"):

@@ -65,7 +65,7 @@ def test_group_level_absent_from_the_gate_part_is_refused(columns, schema):
     sex = np.where(np.cumsum(in_train) <= 12, np.where(in_train, "x", "f"), "m")
     table = Table(schema, columns.set_column(6, "sex", pa.array(sex)))
     assert Counter(sex[in_train])["x"] == 12
-    with pytest.raises(InvalidInput, match=r"'sex=x' has 12 rows, none of them in the gate part"):
+    with pytest.raises(InvalidInput, match=r"'sex=x' has 12 rows, none of which the gate would judge"):
         split_table(table, "salt")
 
 
