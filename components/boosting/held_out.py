@@ -1,7 +1,7 @@
 """Where the champion is right on rows it never saw, for rows it was trained on too.
 
 A model is right on its own training rows more often than it deserves, so a mask taken there would hold the new model to
-memorised labels. Rows the champion knows are judged instead by models of its settings that did not train on them.
+memorised labels. Rows the champion knows are judged instead by models of like settings that did not train on them.
 """
 
 import numpy as np
