@@ -92,6 +92,10 @@ class Party(Engine):
         """Uniform values that only `owner` and the dealer know; None elsewhere."""
         return self.stream.draw(shape, dtype) if self.party == owner else None
 
+    def uniform_except(self, owner: int, shape: Shape, dtype=WORD) -> np.ndarray | None:
+        """Uniform values, one array of each party but `owner`, who gets None; the dealer gets their sum."""
+        return None if self.party == owner else self.stream.draw(shape, dtype)
+
     def private_permutation(self, owner: int, size: int) -> np.ndarray | None:
         """A uniform permutation (int32) that only `owner` and the dealer know; None elsewhere."""
         return self.stream.permutation(size) if self.party == owner else None
@@ -102,11 +106,15 @@ class Party(Engine):
 
     def open(self, site: str, *masked: np.ndarray) -> list[np.ndarray]:
         """Open masked words: every party learns Σ of the shares. One round, however many arrays."""
-        return self._open(site, masked, np.add)
+        return self._open(site, masked, [np.add] * len(masked))
 
     def open_bits(self, site: str, *masked: np.ndarray) -> list[np.ndarray]:
         """Open masked bits or bit fields, shared by exclusive or."""
-        return self._open(site, masked, np.bitwise_xor)
+        return self._open(site, masked, [np.bitwise_xor] * len(masked))
+
+    def open_both(self, site: str, words: np.ndarray, bits: np.ndarray) -> list[np.ndarray]:
+        """Open masked words and masked bit fields in one round."""
+        return self._open(site, (words, bits), [np.add, np.bitwise_xor])
 
     def send(self, site: str, outgoing: Mapping[int, np.ndarray], incoming: Mapping[int, Shape]) -> dict[int, np.ndarray]:
         """One round of words to single parties; `incoming` gives the shapes expected from each."""
@@ -140,18 +148,18 @@ class Party(Engine):
         (total,) = self.open_bits(f"reveal {name}", value.words ^ (self._dealt(value.shape, np.uint8) & np.uint8(1)))
         return total
 
-    def _open(self, site: str, masked: Sequence[np.ndarray], combine: np.ufunc) -> list[np.ndarray]:
+    def _open(self, site: str, masked: Sequence[np.ndarray], combine: Sequence[np.ufunc]) -> list[np.ndarray]:
         flat = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in masked]
         message = flat[0] if len(flat) == 1 else np.concatenate(flat)
         received = self.network.round(
             site, {peer: message.data for peer in self.peers}, {peer: len(message) for peer in self.peers}
         )
         opened, start = [], 0
-        for array, octets in zip(masked, flat, strict=True):
+        for array, octets, join in zip(masked, flat, combine, strict=True):
             total = np.ascontiguousarray(array)
             for content in received.values():
                 theirs = np.frombuffer(content[start : start + len(octets)], dtype=array.dtype).reshape(array.shape)
-                total = combine(total, theirs)
+                total = join(total, theirs)
             opened.append(total)
             start += len(octets)
         return opened
@@ -184,16 +192,22 @@ class Dealer(Engine):
     def dealt(self, compute: Callable[[], np.ndarray], shape: Shape, dtype=WORD) -> np.ndarray:
         """Compute a value, deal it, and return it."""
         value = compute()
-        self._send(self.parties - 1, value - self._total(self.streams[:-1], shape, dtype, np.add))
+        others = self._total(self.streams[:-1], shape, dtype, np.add)
+        self._send(self.parties - 1, np.subtract(value, others, out=others))
         return value
 
     def dealt_bits(self, compute: Callable[[], np.ndarray], shape: Shape, dtype=np.uint8) -> np.ndarray:
         value = compute()
-        self._send(self.parties - 1, value ^ self._total(self.streams[:-1], shape, dtype, np.bitwise_xor))
+        others = self._total(self.streams[:-1], shape, dtype, np.bitwise_xor)
+        self._send(self.parties - 1, np.bitwise_xor(value, others, out=others))
         return value
 
     def private(self, owner: int, shape: Shape, dtype=WORD) -> np.ndarray:
         return self.streams[owner].draw(shape, dtype)
+
+    def uniform_except(self, owner: int, shape: Shape, dtype=WORD) -> np.ndarray:
+        others = [stream for party, stream in enumerate(self.streams) if party != owner]
+        return self._total(others, shape, dtype, np.add)
 
     def private_permutation(self, owner: int, size: int) -> np.ndarray:
         return self.streams[owner].permutation(size)

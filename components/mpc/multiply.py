@@ -19,17 +19,25 @@ from components.mpc.shared import Shared
 
 def multiply(x: Shared, y: Shared, *, site: str = "multiply") -> Shared:
     """Elementwise product of equal shapes; fraction bits add up."""
-    engine, shape = x.engine, x.shape
-    a, b = engine.uniform(shape), engine.uniform(shape)
-    ab = engine.dealt(lambda: a * b, shape)
-    fraction = x.fraction + y.fraction
+    return multiply_each(x, [y], site=site)[0]
+
+
+def multiply_each(factor: Shared, others: list[Shared], *, site: str = "multiply") -> list[Shared]:
+    """factor times each of the others, equal shapes; what masks the factor is opened once for all. One round."""
+    engine, shape = factor.engine, factor.shape
+    a, masks = engine.uniform(shape), [engine.uniform(shape) for _ in others]
+    products = [engine.dealt(lambda b=b: a * b, shape) for b in masks]
+    fractions = [factor.fraction + other.fraction for other in others]
     if engine.deals:
-        return engine.zeros(shape, fraction)
-    d, e = engine.open(site, x.words - a, y.words - b)
-    product = ab + d * b + e * a
-    if engine.party == 0:
-        product += d * e
-    return Shared(engine, product, fraction)
+        return [engine.zeros(shape, fraction) for fraction in fractions]
+    d, *opened = engine.open(site, factor.words - a, *(other.words - b for other, b in zip(others, masks, strict=True)))
+    results = []
+    for ab, b, e, fraction in zip(products, masks, opened, fractions, strict=True):
+        product = ab + d * b + e * a
+        if engine.party == 0:
+            product += d * e
+        results.append(Shared(engine, product, fraction))
+    return results
 
 
 def truncate(x: Shared, fraction: int = FRACTION, *, site: str = "truncate") -> Shared:

@@ -29,9 +29,9 @@ class Keystream:
 
     def draw(self, shape: tuple[int, ...], dtype: np.dtype = np.uint64) -> np.ndarray:
         """Uniform values of an unsigned dtype."""
-        drawn = np.zeros(math.prod(shape), dtype=dtype)
+        drawn = np.empty(math.prod(shape), dtype=dtype)
         octets = drawn.view(np.uint8)
-        # In place over zeros, in pieces that stay in the cache.
+        # In pieces that stay in the cache.
         for start in range(0, len(octets), len(_ZEROS)):
             piece = octets[start : start + len(_ZEROS)]
             self._encryptor.update_into(_ZEROS[: len(piece)] if len(piece) < len(_ZEROS) else _ZEROS, piece)

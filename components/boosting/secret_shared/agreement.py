@@ -1,0 +1,133 @@
+"""The agreement: all that is public about a secret-shared training, fixed before any message is sent.
+
+Every party and the dealer hold the same document and derive from it the size of each message, so nothing about the data
+can show in the traffic. What is not in it stays secret until the analyst opens the model.
+"""
+
+import math
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from components.boosting.parameters import BoostingParameters
+from components.errors import InvalidInput
+
+LEAST_HESSIAN = 2e-6
+"""p (1 - p) where the sigmoid becomes a constant: no row of a logistic model weighs less."""
+
+DEEPEST = 8
+
+
+class _Public(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FeatureShape(_Public):
+    """A feature: its name, kind, number of bins, and whether a value may be missing (which costs candidates)."""
+
+    name: str
+    kind: Literal["numeric", "categorical"] = "numeric"
+    bins: int = Field(ge=1, le=4096)
+    may_miss: bool = True
+
+
+class Block(_Public):
+    """Rows [start, stop) of some features (positions), which party `owner` holds."""
+
+    owner: int = Field(ge=0)
+    start: int = Field(ge=0)
+    stop: int
+    features: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        return self.stop - self.start
+
+
+class Agreement(_Public):
+    """Who holds what, and what is trained; see the module."""
+
+    parties: tuple[str, ...] = Field(min_length=2)
+    rows: int = Field(ge=1, lt=2**24)
+    features: tuple[FeatureShape, ...] = Field(min_length=1)
+    blocks: tuple[Block, ...]
+    labels: tuple[Block, ...]
+    """Who holds the labels of which rows; these blocks have no features."""
+    objective: Literal["binary:logistic", "multi:softprob", "reg:squarederror"]
+    outputs: int = Field(1, ge=1, le=64)
+    """Trees a round: 1, or the number of classes."""
+    label_range: tuple[float, float] = (0.0, 1.0)
+    """Public bounds of a regression label, which fix the scale of its fixed-point numbers."""
+    parameters: BoostingParameters
+
+    @model_validator(mode="after")
+    def _every_cell_has_one_owner(self) -> Self:
+        for what, blocks, wanted in (("feature", self.blocks, range(len(self.features))), ("label", self.labels, (-1,))):
+            for feature in wanted:
+                ranges = sorted(
+                    (block.start, block.stop) for block in blocks if feature == -1 or feature in block.features
+                )
+                ends = [0, *(stop for _, stop in ranges)]
+                if [start for start, _ in ranges] != ends[:-1] or ends[-1] != self.rows:
+                    name = "the label" if feature == -1 else f"feature '{self.features[feature].name}'"
+                    raise ValueError(f"{what} blocks do not cover every row of {name} once")
+        return self
+
+    @property
+    def widest(self) -> int:
+        """Bins of the feature that has most; missing values have the bin after."""
+        return max(feature.bins for feature in self.features)
+
+    @property
+    def slots(self) -> int:
+        """Histogram slots of every feature."""
+        return self.widest + any(feature.may_miss for feature in self.features)
+
+    @property
+    def gradient_bound(self) -> float:
+        """No gradient is larger; regression labels are scaled to [-1, 1] and margins are kept within [-3, 3]."""
+        return 4.0 if self.objective == "reg:squarederror" else 1.0
+
+    @property
+    def weight_bound(self) -> float:
+        """No leaf weight -G / (H + lambda) is larger, before eta."""
+        if self.objective == "reg:squarederror":
+            return self.gradient_bound
+        smallest = LEAST_HESSIAN
+        penalty = self.parameters.reg_lambda
+        return min(self.gradient_bound / smallest, self.rows * self.gradient_bound / penalty if penalty else math.inf)
+
+    @property
+    def hessian_bound(self) -> float:
+        """No sum of hessians and lambda is larger."""
+        each = {"binary:logistic": 0.25, "multi:softprob": 0.5, "reg:squarederror": 1.0}[self.objective]
+        return self.rows * each + self.parameters.reg_lambda
+
+    def require_fits(self) -> None:
+        """See before anything runs that no number can leave the ring.
+
+        Raises
+        ------
+        InvalidInput
+            A parameter that this mode does not have, or rows and parameters whose sums would wrap around.
+        """
+        parameters = self.parameters
+        if parameters.reg_alpha:
+            raise InvalidInput("reg_alpha is not zero; mode secret_shared has no L1 penalty, set it to 0")
+        if parameters.early_stopping_rounds:
+            raise InvalidInput(
+                "early_stopping_rounds is set; mode secret_shared cannot look at a loss between rounds, leave it empty"
+            )
+        if parameters.max_depth > DEEPEST:
+            raise InvalidInput(f"max_depth is {parameters.max_depth}; mode secret_shared grows at most {DEEPEST} levels")
+        if self.gain_bits < 20:
+            raise InvalidInput(
+                f"{self.rows} rows with lambda {parameters.reg_lambda:g} leave {self.gain_bits} fraction bits for a "
+                "gain, 20 are needed; raise reg_lambda"
+            )
+
+    @property
+    def gain_bits(self) -> int:
+        """Fraction bits a gain G^2 / (H + lambda) may have so that two of them never wrap around."""
+        bound = 2 * self.rows * self.gradient_bound * self.weight_bound
+        return 60 - math.ceil(math.log2(bound))

@@ -1,0 +1,92 @@
+"""What every candidate split gains, and the best one: computed for all nodes of a level at once, seen by nobody.
+
+The score of a split is G_L^2 / (H_L + lambda) + G_R^2 / (H_R + lambda); the choice not to split scores what the node
+has now and gamma more. A side lighter than min_child_weight scores below everything. The scores of one node are
+compared with one another only, so a fixed point of public scale serves them all.
+Source: Chen and Guestrin, KDD 2016, equations 5 to 7.
+"""
+
+import math
+from dataclasses import dataclass
+
+from components.boosting.secret_shared.agreement import Agreement
+from components.boosting.secret_shared.splits import Splits
+from components.mpc.argmax import first_maximum
+from components.mpc.bits import conjunction
+from components.mpc.fixed_point import FRACTION
+from components.mpc.multiply import multiply, truncate
+from components.mpc.quotient import quotient
+from components.mpc.select import select
+from components.mpc.shared import Shared, SharedBits, concatenate
+
+LEAST_GAIN = 1e-6
+"""XGBoost's kRtEps: a split that gains no more is none."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best split of each node: `bits` (nodes, C + 1), one-hot with 'no split' last."""
+
+    bits: SharedBits
+    left: Shared
+    """(2, nodes) gradient and hessian sums of the left child."""
+    right: Shared
+
+
+INDIFFERENCE = 2e-5
+"""What sending missing values left must gain more: equal gains differ by less, and XGBoost then sends them right."""
+
+
+def best_splits(agreement: Agreement, splits: Splits, left: Shared, total: Shared) -> Choice:
+    """From left sums (2, nodes, C) and totals (2, nodes), gradients first, to the best candidate of every node."""
+    _, nodes, count = left.shape
+    parameters = agreement.parameters
+    right = total.reshape(2, nodes, 1) - left
+    # Left sides, right sides and the undivided node in one batch: (nodes, 2 C + 1).
+    sides = concatenate([left, right, total.reshape(2, nodes, 1)], axis=2)
+    gradients, hessians = sides[0], sides[1]
+    weights, heavy = quotient(
+        gradients,
+        hessians + parameters.reg_lambda,
+        upper=agreement.hessian_bound,
+        lower=parameters.reg_lambda,
+        bound=agreement.weight_bound,
+        also_at_least=parameters.min_child_weight + parameters.reg_lambda,
+        site="gain",
+    )
+    scores = _scores(agreement, weights, gradients)
+    allowed = conjunction(heavy[:, :count], heavy[:, count : 2 * count], site="gain.allowed")
+    # Allowed splits score at least 0, the others -1; not to split is always possible.
+    split = select(allowed, scores[:, :count] + scores[:, count : 2 * count] + 1.0, site="gain.allowed")
+    split = split - (1.0 + INDIFFERENCE * splits.default_left)
+    stay = scores[:, 2 * count :] + max(parameters.gamma, LEAST_GAIN)
+    bits = first_maximum(concatenate([split, stay], axis=1), site="best")
+    # The sums of the chosen left side: all rows where nothing is split.
+    offered = concatenate([left, total.reshape(2, nodes, 1)], axis=2)
+    chosen = select(bits, offered, site="best.sums").sum(axis=2)
+    return Choice(bits, chosen, total - chosen)
+
+
+def _scores(agreement: Agreement, weights: Shared, gradients: Shared) -> Shared:
+    """w G of each side, its fraction bits as many as the public bound allows, most of them from the weight."""
+    bits = agreement.gain_bits
+    weight_bits = min(weights.fraction, round(0.65 * bits))
+    gradient_bits = min(FRACTION, bits - weight_bits)
+    short_weights = truncate(weights, weight_bits, site="gain.weight")
+    short_gradients = truncate(gradients, gradient_bits, site="gain.gradient")
+    return multiply(short_weights, short_gradients, site="gain.score")
+
+
+def leaf_weights(agreement: Agreement, sums: Shared) -> Shared:
+    """-eta G / (H + lambda) from (2, leaves) sums, (leaves,)."""
+    parameters = agreement.parameters
+    weights, _ = quotient(
+        -sums[0],
+        sums[1] + parameters.reg_lambda,
+        upper=agreement.hessian_bound,
+        lower=parameters.reg_lambda,
+        bound=agreement.weight_bound,
+        site="leaf",
+    )
+    bits = min(24, 61 - weights.fraction - math.ceil(math.log2(agreement.weight_bound)))
+    return truncate(weights.times(round(parameters.eta * 2**bits)).rescaled(weights.fraction + bits), site="leaf.eta")

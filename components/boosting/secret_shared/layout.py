@@ -1,0 +1,98 @@
+"""Who holds which columns and rows, told from names and counts alone: what turns owners' parts into blocks.
+
+Owners who hold the same columns are a side. One side is a horizontal split; sides of one owner each a vertical one; one
+side of several owners next to others a mixed one. Rows come in groups: those of each owner of the divided side, or one
+group where none is divided. Only inside a group must rows be matched by person.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from components.boosting.parameters import BoostingParameters, objective_of
+from components.boosting.secret_shared.agreement import Agreement, Block, FeatureShape
+from components.data.schema import Schema
+from components.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`parties` in the order of their numbers; `columns` of each; `groups` of parties whose rows are matched."""
+
+    parties: tuple[str, ...]
+    columns: Mapping[str, tuple[str, ...]]
+    groups: tuple[tuple[str, ...], ...]
+
+    def holders(self, column: str) -> list[str]:
+        """The parties that hold a column."""
+        return [party for party in self.parties if column in self.columns[party]]
+
+    def features(self, schema: Schema, party: str) -> tuple[int, ...]:
+        """Positions of the features a party holds."""
+        return tuple(position for position, name in enumerate(schema.features) if name in self.columns[party])
+
+    def divided(self, schema: Schema) -> tuple[int, ...]:
+        """Positions of the features whose rows lie with several owners, who must agree on cut points."""
+        return tuple(p for p, name in enumerate(schema.features) if len(self.holders(name)) > 1)
+
+
+def layout_of(columns: Mapping[str, Sequence[str]], schema: Schema) -> Layout:
+    """The layout of owners' columns.
+
+    Raises
+    ------
+    InvalidInput
+        Fewer than two owners, two divided sides, or a column that two sides hold.
+    """
+    parties = tuple(columns)
+    if len(parties) < 2:
+        raise InvalidInput(
+            f"all rows lie with '{parties[0]}'; mode secret_shared needs two owners or more, deal the table to them "
+            "(partition)"
+        )
+    own = {party: tuple(name for name in columns[party] if name not in schema.keys) for party in parties}
+    sides: dict[frozenset[str], list[str]] = {}
+    for party in parties:
+        sides.setdefault(frozenset(own[party]), []).append(party)
+    divided = [owners for owners in sides.values() if len(owners) > 1]
+    if len(divided) > 1:
+        raise InvalidInput(f"sides {divided[0]} and {divided[1]} are both divided by rows; only one side may be")
+    for name in schema.columns:
+        holding = [side for side in sides if name in side]
+        if len(holding) > 1:
+            raise InvalidInput(f"column '{name}' is held by sides that differ; give it to one of them")
+    singles = [owners[0] for owners in sides.values() if len(owners) == 1]
+    groups = tuple((owner, *singles) for owner in divided[0]) if divided else (tuple(singles),)
+    return Layout(parties, own, groups)
+
+
+def agreement_of(
+    schema: Schema,
+    layout: Layout,
+    rows: Sequence[int],
+    shapes: Sequence[FeatureShape],
+    parameters: BoostingParameters,
+    label_range: tuple[float, float] = (0.0, 1.0),
+) -> Agreement:
+    """The agreement on `rows` of each group and `shapes` of each feature."""
+    number = {party: position for position, party in enumerate(layout.parties)}
+    blocks, labels, start = [], [], 0
+    for group, count in zip(layout.groups, rows, strict=True):
+        for party in group:
+            place = {"owner": number[party], "start": start, "stop": start + count}
+            if features := layout.features(schema, party):
+                blocks.append(Block(**place, features=features))
+            if schema.label.column in layout.columns[party]:
+                labels.append(Block(**place, features=()))
+        start += count
+    objective = objective_of(schema.label)
+    return Agreement(
+        parties=layout.parties,
+        rows=start,
+        features=tuple(shapes),
+        blocks=tuple(blocks),
+        labels=tuple(labels),
+        objective=objective["objective"],
+        outputs=objective.get("num_class", 1),
+        label_range=label_range,
+        parameters=parameters,
+    )

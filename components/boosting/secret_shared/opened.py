@@ -1,0 +1,209 @@
+"""The opened model: what the analyst, and only the analyst, receives, as an ordinary XGBoost model.
+
+Opened are the chosen candidate and cut of every node, the gradient and hessian sums that XGBoost's format holds (SHAP
+needs them), the leaf values and the base margin: the model, and nothing that is not in its file. Nodes that did not
+split are leaves, so the hidden trees' public shape disappears.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import xgboost
+
+from components.boosting.model import from_document, to_document
+from components.boosting.secret_shared.agreement import Agreement
+from components.boosting.secret_shared.objective import scale_of
+from components.boosting.secret_shared.splits import Splits, candidate_splits
+from components.boosting.secret_shared.train import SharedModel, drawn
+from components.mpc.engine import Engine
+from components.mpc.shared import Shared, concatenate
+
+OPENED = ("splits", "cuts", "sums", "leaves", "base")
+"""The names under which `reveal` counts what is opened, each once a model."""
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """Numbers of all trees, round by round, tree by tree, nodes in breadth-first order.
+
+    `splits`, `cuts`: (rounds, outputs, 2^depth - 1); `sums`: (2, rounds, outputs, 2^(depth + 1) - 1), leaves last;
+    `leaves`: (rounds, outputs, 2^depth); `base`: (outputs,).
+    """
+
+    splits: np.ndarray
+    cuts: np.ndarray
+    sums: np.ndarray
+    leaves: np.ndarray
+    base: np.ndarray
+
+
+def open_model(engine: Engine, agreement: Agreement, model: SharedModel, analyst: int) -> OpenedModel | None:
+    """Send every party's shares of the model to the analyst; None for everybody else."""
+    outputs = agreement.outputs
+
+    def nodes(per_level: list[Shared]) -> Shared:
+        return concatenate([level.reshape(outputs, -1) for level in per_level], axis=1)
+
+    def together(per_round: list[Shared]) -> Shared:
+        return concatenate([one.reshape(1, *one.shape) for one in per_round])
+
+    rounds = model.rounds
+    asked = {
+        "splits": together([nodes([level.chosen for level in one.levels]) for one in rounds]),
+        "cuts": together([nodes([level.thresholds for level in one.levels]) for one in rounds]),
+        "sums": concatenate(
+            [
+                together(
+                    [nodes([*(level.sums[which] for level in one.levels), one.leaf_sums[which]]) for one in rounds]
+                ).reshape(1, len(rounds), outputs, -1)
+                for which in (0, 1)
+            ]
+        ),
+        "leaves": together([one.leaves.reshape(outputs, -1) for one in rounds]),
+        "base": model.base.reshape(outputs),
+    }
+    found = {name: engine.reveal(name, asked[name], to=analyst) for name in OPENED}
+    if engine.party != analyst:
+        return None
+    whole = {name: np.rint(found[name]).astype(np.int64) for name in ("splits", "cuts")}
+    return OpenedModel(**{**found, **whole})
+
+
+def to_booster(agreement: Agreement, opened: OpenedModel) -> xgboost.Booster:
+    """The model as XGBoost would have saved it."""
+    middle, half = scale_of(agreement) if agreement.objective == "reg:squarederror" else (0.0, 1.0)
+    document = to_document(_template(agreement, middle + half * opened.base))
+    trees = []
+    for number in range(len(opened.splits)):
+        splits = candidate_splits(agreement, drawn(agreement, number)[1])
+        for output in range(agreement.outputs):
+            tree = _Tree(agreement, splits)
+            tree.add(
+                opened.splits[number, output],
+                opened.cuts[number, output].astype(np.uint32).view(np.float32),
+                # Back to the label's own units: gradients and leaf values were computed in half widths.
+                opened.sums[:, number, output] * np.array([[half], [1.0]]),
+                opened.leaves[number, output] * half,
+            )
+            trees.append(tree.document(len(trees)))
+    model = document["learner"]["gradient_booster"]["model"]
+    ends = np.arange(len(opened.splits) + 1) * agreement.outputs
+    model |= {
+        "trees": trees,
+        "tree_info": list(range(agreement.outputs)) * len(opened.splits),
+        "iteration_indptr": ends.tolist(),
+        "gbtree_model_param": model["gbtree_model_param"] | {"num_trees": str(len(trees))},
+    }
+    return from_document(document)
+
+
+def _template(agreement: Agreement, base: np.ndarray) -> xgboost.Booster:
+    """A model of XGBoost's own making with no trees: features, objective and intercept."""
+    settings: dict = {"objective": agreement.objective}
+    if agreement.objective == "multi:softprob":
+        settings |= {"num_class": agreement.outputs, "base_score": 0.5}
+    elif agreement.objective == "binary:logistic":
+        settings["base_score"] = float(1 / (1 + np.exp(-base[0])))
+    else:
+        settings["base_score"] = float(base[0])
+    count = len(agreement.features)
+    rows = xgboost.DMatrix(
+        np.zeros((max(2, agreement.outputs), count), dtype=np.float32),
+        np.arange(max(2, agreement.outputs)) % max(2, agreement.outputs),
+        feature_names=[feature.name for feature in agreement.features],
+        feature_types=["c" if feature.kind == "categorical" else "q" for feature in agreement.features],
+        enable_categorical=True,
+    )
+    return xgboost.train(settings, rows, 0)
+
+
+class _Tree:
+    """One tree in XGBoost's columns, nodes numbered as they are added."""
+
+    def __init__(self, agreement: Agreement, splits: Splits):
+        self.agreement, self.splits = agreement, splits
+        self.penalty, self.eta = agreement.parameters.reg_lambda, agreement.parameters.eta
+        self.columns: dict[str, list] = {
+            name: []
+            for name in (
+                "base_weights", "default_left", "left_children", "loss_changes", "parents", "right_children",
+                "split_conditions", "split_indices", "split_type", "sum_hessian",
+                "categories", "categories_nodes", "categories_segments", "categories_sizes",
+            )
+        }  # fmt: skip
+
+    def add(self, chosen, cuts, sums, leaves) -> None:
+        """Breadth first, as XGBoost numbers its nodes; entries are (place in the full tree, parent)."""
+        inner = len(chosen)
+        waiting = [(0, 2**31 - 1)]
+        while waiting:
+            place, parent = waiting.pop(0)
+            number = len(self.columns["parents"])
+            if parent != 2**31 - 1:
+                side = "left_children" if self.columns["left_children"][parent] == -1 else "right_children"
+                self.columns[side][parent] = number
+            if place >= inner or chosen[place] == len(self.splits):
+                self._leaf(parent, sums[:, place], leaves[self._first_leaf(place, inner)])
+            else:
+                self._split(number, parent, place, int(chosen[place]), cuts[place], sums)
+                waiting += [(2 * place + 1, number), (2 * place + 2, number)]
+
+    def document(self, number: int) -> dict:
+        count = len(self.columns["parents"])
+        shape = {"num_deleted": "0", "num_nodes": str(count), "size_leaf_vector": "1"}
+        return {**self.columns, "id": number, "tree_param": shape | {"num_feature": str(len(self.agreement.features))}}
+
+    def _leaf(self, parent: int, sums: np.ndarray, value: float) -> None:
+        self._node(parent, sums, weight=value, condition=value, feature=0, kind=0, default_left=0, gain=0.0)
+
+    def _split(self, number: int, parent: int, place: int, choice: int, cut: float, sums: np.ndarray) -> None:
+        feature, threshold = int(self.splits.feature[choice]), int(self.splits.threshold[choice])
+        shape = self.agreement.features[feature]
+        categorical = shape.kind == "categorical"
+        if categorical:
+            self.columns["categories_nodes"].append(number)
+            self.columns["categories_segments"].append(len(self.columns["categories"]))
+            self.columns["categories_sizes"].append(1)
+            self.columns["categories"].append(threshold)
+        elif threshold < 0:
+            cut = -np.finfo(np.float32).max
+        elif threshold >= shape.bins - 1:
+            cut = np.finfo(np.float32).max
+        score = [self._score(sums[:, at]) for at in (2 * place + 1, 2 * place + 2, place)]
+        self._node(
+            parent,
+            sums[:, place],
+            weight=-self.eta * sums[0, place] / (sums[1, place] + self.penalty),
+            condition=0.0 if categorical else float(cut),
+            feature=feature,
+            kind=int(categorical),
+            default_left=int(self.splits.default_left[choice]),
+            gain=score[0] + score[1] - score[2],
+        )
+
+    def _node(self, parent, sums, *, weight, condition, feature, kind, default_left, gain) -> None:
+        row = {
+            "base_weights": float(weight),
+            "default_left": default_left,
+            "left_children": -1,
+            "loss_changes": float(gain),
+            "parents": parent,
+            "right_children": -1,
+            "split_conditions": float(condition),
+            "split_indices": feature,
+            "split_type": kind,
+            "sum_hessian": float(sums[1]),
+        }
+        for name, value in row.items():
+            self.columns[name].append(value)
+
+    def _score(self, sums: np.ndarray) -> float:
+        weight = sums[1] + self.penalty
+        return float(sums[0] ** 2 / weight) if weight > 0 else 0.0
+
+    @staticmethod
+    def _first_leaf(place: int, inner: int) -> int:
+        """The leftmost leaf below a place, where a node that did not split has sent all its rows."""
+        while place < inner:
+            place = 2 * place + 1
+        return place - inner

@@ -1,0 +1,103 @@
+"""A party's shares on its own disk: one file a round, so that training goes on from the last one that is finished.
+
+The trees so far never change; the margins after a round are kept for the last two rounds, since one party may have
+finished a round that another has not. Files are written aside and renamed, lie in a folder only the owner may read, and
+are worth nothing without those of all other parties.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from components.boosting.secret_shared.grow import Grown, Level
+from components.boosting.secret_shared.train import SharedModel, State
+from components.mpc.engine import Engine
+from components.mpc.fixed_point import FRACTION
+from components.mpc.shared import Shared
+
+_WHOLE = ("tests", "constants", "chosen", "thresholds")
+"""Parts of a level that are integers."""
+
+
+def keep_round(folder: Path, done: int, state: State) -> None:
+    """Write what round `done` (1, 2, …) added."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    grown = state.model.rounds[done - 1]
+    arrays = {"leaf_sums": grown.leaf_sums.words, "leaves": grown.leaves.words}
+    for depth, level in enumerate(grown.levels):
+        arrays |= {f"{name}_{depth}": getattr(level, name).words for name in (*_WHOLE, "sums")}
+    if done == 1:
+        _write(folder / "base.npz", {"base": state.model.base.words})
+    _write(folder / f"margins_{done:05d}.npz", {"margins": state.margins.words})
+    # Last, for its presence says that the round is finished.
+    _write(folder / f"round_{done:05d}.npz", arrays)
+    (folder / f"margins_{done - 2:05d}.npz").unlink(missing_ok=True)
+
+
+def finished_rounds(folder: Path) -> int:
+    """Rounds that a folder holds without a gap."""
+    done = 0
+    while (folder / f"round_{done + 1:05d}.npz").exists():
+        done += 1
+    return done
+
+
+def restored(engine: Engine, folder: Path, done: int, shape: "ModelShape") -> State | None:
+    """The state after `done` rounds; None for 0. The dealer, who has no files, gets zeros of the right shape."""
+    if done == 0:
+        return None
+    margins = _read(engine, folder / f"margins_{done:05d}.npz", {"margins": (shape.outputs, shape.rows)})
+    return State(stored_model(engine, folder, done, shape), Shared(engine, margins["margins"], FRACTION))
+
+
+def stored_model(engine: Engine, folder: Path, rounds: int, shape: "ModelShape") -> SharedModel:
+    """The shares of a model of `rounds` rounds."""
+    base = _read(engine, folder / "base.npz", {"base": (shape.outputs, 1)})["base"]
+    model = SharedModel(Shared(engine, base, FRACTION))
+    for number in range(1, rounds + 1):
+        words = _read(engine, folder / f"round_{number:05d}.npz", shape.round())
+        levels = [
+            Level(
+                **{name: Shared(engine, words[f"{name}_{depth}"], 0) for name in _WHOLE},
+                sums=Shared(engine, words[f"sums_{depth}"], FRACTION),
+            )
+            for depth in range(shape.depth)
+        ]
+        leaf_sums, leaves = (Shared(engine, words[name], FRACTION) for name in ("leaf_sums", "leaves"))
+        model.rounds.append(Grown(levels, leaf_sums, leaves, None))
+    return model
+
+
+class ModelShape:
+    """The public sizes of a model's arrays."""
+
+    def __init__(self, outputs: int, depth: int, columns: int, rows: int):
+        self.outputs, self.depth, self.columns, self.rows = outputs, depth, columns, rows
+
+    def round(self) -> dict[str, tuple[int, ...]]:
+        """Name → shape of a round's arrays."""
+        leaves = self.outputs * 2**self.depth
+        shapes: dict[str, tuple[int, ...]] = {"leaf_sums": (2, leaves), "leaves": (leaves,)}
+        for depth in range(self.depth):
+            nodes = self.outputs * 2**depth
+            shapes |= {f"{name}_{depth}": (nodes,) for name in _WHOLE[1:]}
+            shapes |= {f"tests_{depth}": (nodes, self.columns), f"sums_{depth}": (2, nodes)}
+        return shapes
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    aside = path.with_suffix(".part")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def _read(engine: Engine, path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    if engine.deals:
+        return {name: np.zeros(shape, dtype=np.uint64) for name, shape in shapes.items()}
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name].reshape(shape) for name, shape in shapes.items()}

@@ -1,0 +1,80 @@
+"""Secret-shared boosting, from the owners' bins to a model that only the analyst can open.
+
+Each round computes gradients on shares, grows one tree for each output, and adds what every row gains to its margin.
+Rows and features are drawn by a public seed. Between rounds a party's state is its shares of the margins and of the
+trees so far, which `keep` may store on the owner's own disk: training goes on from there if a party dies.
+
+Declared leakage (`LEAKAGE`): the agreement, which persons all sides hold where columns are split, and the cut points of
+features whose rows are split. Nothing else is opened before the model is, to the analyst alone.
+Source: Deforth et al., PoPETs 2022(4).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from components.boosting.secret_shared.agreement import Agreement
+from components.boosting.secret_shared.grow import Grown, grow
+from components.boosting.secret_shared.objective import base_margins, shared_labels, statistics
+from components.boosting.secret_shared.splits import candidate_splits
+from components.boosting.secret_shared.view import Holding, View
+from components.mpc.engine import Engine
+from components.mpc.shared import Shared
+
+Report = Callable[[int, int], None]
+"""Called with the round and the level just done."""
+
+
+@dataclass
+class SharedModel:
+    """A party's shares of a model: `base` (outputs, 1) and the trees of every round."""
+
+    base: Shared
+    rounds: list[Grown] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class State:
+    """What a party keeps between rounds."""
+
+    model: SharedModel
+    margins: Shared
+    """(outputs, n)"""
+
+
+def train(
+    engine: Engine,
+    agreement: Agreement,
+    holding: Holding,
+    *,
+    start: State | None = None,
+    report: Report = lambda tree, level: None,
+    keep: Callable[[int, State], None] = lambda done, state: None,
+) -> SharedModel:
+    """Train on what the parties hold; `start` is this party's state after the last finished round of an earlier try."""
+    agreement.require_fits()
+    view = View(engine, agreement, holding)
+    labels = shared_labels(engine, agreement, holding)
+    if start is None:
+        base = base_margins(agreement, labels)
+        start = State(SharedModel(base), base + engine.zeros((agreement.outputs, agreement.rows)))
+    model, margins = start.model, start.margins
+    for number in range(len(model.rounds), agreement.parameters.rounds):
+        rows, features = drawn(agreement, number)
+        derivatives = statistics(agreement, margins, labels).times(rows)
+        splits = candidate_splits(agreement, features)
+        grown = grow(agreement, view, splits, derivatives, lambda level, number=number: report(number, level))
+        margins = margins + grown.added
+        model.rounds.append(grown)
+        keep(number + 1, State(model, margins))
+    return model
+
+
+def drawn(agreement: Agreement, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows (n,) 0/1 and the features (positions) of a round: a public draw from the agreed seed."""
+    parameters = agreement.parameters
+    random = np.random.default_rng([parameters.seed, number])
+    rows = (random.random(agreement.rows) < parameters.subsample).astype(np.int64)
+    count = max(1, round(parameters.colsample_bytree * len(agreement.features)))
+    return rows, np.sort(random.permutation(len(agreement.features))[:count])

@@ -1,0 +1,263 @@
+"""Start members of a run as processes, follow them, and say what happened.
+
+`run_parties` starts all on this machine, over loopback, with certificates made for the occasion unless it is given
+some; `run_party` starts one, where its machine's worker calls it. When one fails, the others are ended, and the
+sentence is that of the first cause: what the others then had to say follows from it.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, Queue
+from socket import create_server, socket
+
+import numpy as np
+
+from components.errors import InvalidInput
+from components.mpc.hello import Json
+from components.mpc.network import PartyLost
+from components.mpc.parties import make_parties, read_parties
+from components.mpc.programs import Job
+from components.secret_file import create_once
+
+COMMAND = (sys.executable, "-m", "components.mpc.process")
+
+OnProgress = Callable[[str, dict], None]
+
+_GRACE = 3.0
+_ORDER = ("refused", "crashed", "died", "lost", "relayed", "stopped")
+"""Kinds of failure; of several, the earliest of the first kind is the cause."""
+
+
+class PartyCrashed(RuntimeError):
+    """A party's process failed by a fault of its program."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a member left: `document` is what its program returned, arrays apart; `counts` its traffic and time."""
+
+    name: str
+    folder: Path
+    document: dict[str, Json]
+    counts: dict[str, Json]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays its program returned: shares, as a rule, which are this party's alone."""
+        path = self.folder / "result.npz"
+        if not path.exists():
+            return {}
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+
+
+def run_parties(
+    program: str,
+    agreement: Mapping[str, Json],
+    *,
+    folder: Path,
+    private: Mapping[str, Path],
+    parties: Path | None = None,
+    finished: Mapping[str, int] | None = None,
+    timeout: float = 30,
+    latency: float = 0,
+    on_progress: OnProgress | None = None,
+    command: Sequence[str] = COMMAND,
+) -> dict[str, Ended]:
+    """Run `program` as all owners and the dealer, each a process on this machine.
+
+    Parameters
+    ----------
+    program
+        A function of `components` marked `@program`, as "module:function".
+    agreement
+        Public, the same for all, JSON.
+    folder
+        Gets a folder for each member with its job, log and results.
+    private
+        Path of each owner's input, by owner; the owners are its keys, in this order, unless `parties` names them.
+    parties
+        A parties.yaml with its certificates; without one, both are made for this run and removed after it.
+    finished
+        Steps each owner can go on from.
+    timeout
+        Seconds without a sign of life; a parties.yaml has its own.
+    on_progress
+        Called with a member's name and what it reports.
+
+    Raises
+    ------
+    PartyLost
+        A party died or fell silent.
+    InvalidInput
+        A party refused its input.
+    PartyCrashed
+        A party's program failed.
+    """
+    with ExitStack() as stack:
+        listeners: dict[str, socket] = {}
+        if parties is None:
+            secret = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="troth-parties-")))
+            listeners = {name: stack.enter_context(create_server(("127.0.0.1", 0), backlog=64)) for name in private}
+            parties = secret / "parties"
+            hosts = {name: ("127.0.0.1", one.getsockname()[1]) for name, one in listeners.items()}
+            make_parties(parties, list(private), hosts=hosts, timeout=timeout, gather=max(60.0, timeout))
+        known = read_parties(parties)
+        if strangers := sorted(private.keys() - set(known.names)):
+            raise InvalidInput(f"'{strangers[0]}' has an input but is no owner in {parties}")
+        jobs = [
+            Job(
+                program=program,
+                parties=parties,
+                name=name,
+                agreement=dict(agreement),
+                private=private.get(name),
+                folder=folder / name,
+                finished=(finished or {}).get(name, 0),
+                latency=latency,
+                listener=listeners[name].fileno() if name in listeners else None,
+            )
+            for name in (*known.names, known.dealer.name)
+        ]
+        return _run(jobs, on_progress or _silent, command)
+
+
+def run_party(job: Job, *, on_progress: OnProgress | None = None, command: Sequence[str] = COMMAND) -> Ended:
+    """Run one member in a process of its own, the others being started elsewhere; raises as `run_parties`."""
+    return _run([job], on_progress or _silent, command)[job.name]
+
+
+@dataclass
+class _Child:
+    """A member's process and what it said last."""
+
+    job: Job
+    process: subprocess.Popen
+    ending: dict | None = None
+    failures: list = field(default_factory=list)
+
+
+def _run(jobs: Sequence[Job], on_progress: OnProgress, command: Sequence[str]) -> dict[str, Ended]:
+    said: Queue[tuple[_Child, dict | None]] = Queue()
+    children: list[_Child] = []
+    try:
+        for job in jobs:
+            children.append(_start(job, command))
+            threading.Thread(target=_listen, args=(children[-1], said), daemon=True).start()
+        failures = _follow(children, said, on_progress)
+    finally:
+        _end(children)
+    if failures:
+        raise _cause(failures)
+    return {child.job.name: _ended(child) for child in children}
+
+
+def _start(job: Job, command: Sequence[str]) -> _Child:
+    job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    job.folder.chmod(0o700)
+    path = job.folder / "job.json"
+    path.unlink(missing_ok=True)
+    create_once(path, job.model_copy(update={"attached": True}).model_dump_json(indent=1).encode())
+    log = job.folder / "log.txt"
+    log.unlink(missing_ok=True)
+    create_once(log, b"")
+    with log.open("ab") as errors:
+        process = subprocess.Popen(
+            [*command, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            pass_fds=[] if job.listener is None else [job.listener],
+            # Ctrl-C reaches this process alone, which then ends them.
+            start_new_session=True,
+        )
+    return _Child(job, process)
+
+
+def _listen(child: _Child, said: Queue) -> None:
+    with child.process.stdout as lines:
+        for line in lines:
+            said.put((child, json.loads(line)))
+    said.put((child, None))
+
+
+def _follow(children: list[_Child], said: Queue, on_progress: OnProgress) -> list[tuple[_Child, dict]]:
+    """Hand on what the members report until all have ended, or until some time after the first failed."""
+    running, failures, deadline = len(children), [], None
+    while running and (deadline is None or time.monotonic() < deadline):
+        try:
+            child, event = said.get(timeout=None if deadline is None else max(0.01, deadline - time.monotonic()))
+        except Empty:
+            break
+        if event is None:
+            running -= 1
+            if child.ending is None:
+                failures.append((child, {"kind": "died", "code": child.process.wait()}))
+        elif event["event"] in ("finished", "failed"):
+            child.ending = event
+            if event["event"] == "failed":
+                failures.append((child, event))
+        else:
+            on_progress(child.job.name, event)
+        if failures and deadline is None:
+            deadline = time.monotonic() + _GRACE
+    return failures
+
+
+def _end(children: list[_Child]) -> None:
+    """End what still runs: asked first, then not."""
+    for child in children:
+        if child.process.poll() is None and child.ending is None:
+            child.process.terminate()
+    deadline = time.monotonic() + _GRACE
+    for child in children:
+        try:
+            child.process.wait(max(0.01, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            child.process.wait()
+        child.process.stdin.close()
+
+
+def _cause(failures: list[tuple[_Child, dict]]) -> Exception:
+    """The failure that the others follow from, as an exception."""
+    child, event = min(failures, key=lambda failure: _ORDER.index(failure[1]["kind"]))
+    name = child.job.name
+    match event["kind"]:
+        case "died":
+            noticed = next((other["where"] for _, other in failures if other["kind"] in ("lost", "relayed")), "")
+            return PartyLost(
+                f"party '{name}' ended {_how(event['code'])} {noticed}".rstrip()
+                + f"; its log is in {child.job.folder}, and the same command goes on from the last finished step"
+            )
+        case "crashed":
+            return PartyCrashed(event["sentence"])
+        case "refused":
+            return InvalidInput(f"party '{name}': {event['sentence']}")
+        case _:
+            return PartyLost(event["sentence"])
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"with exit code {code}"
+    name = signal.Signals(-code).name
+    return f"by {name}" + (" (if nobody sent it, the machine ran out of memory)" if name == "SIGKILL" else "")
+
+
+def _ended(child: _Child) -> Ended:
+    document = json.loads((child.job.folder / "result.json").read_text())
+    counts = {name: value for name, value in child.ending.items() if name != "event"}
+    return Ended(child.job.name, child.job.folder, document, counts)
+
+
+def _silent(name: str, event: dict) -> None:
+    pass

@@ -1,0 +1,141 @@
+"""One member of a run as a process of its own: `python -m components.mpc.process JOB.json`.
+
+It says how far it is in JSON lines on its standard output, and its last line says how it ended. What a program prints
+goes to the log with everything else; no line ever holds data.
+"""
+
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from components.data.schema import validated
+from components.errors import InvalidInput
+from components.mpc.meeting import PartyStopped
+from components.mpc.network import PartyLost
+from components.mpc.parties import read_parties
+from components.mpc.programs import Job, Task, find_program, store
+from components.mpc.tls_network import Session, join
+
+_GRACE = 5.0
+_SWITCH = 0.0005
+
+
+def main(path: Path) -> int:
+    """Do the job of a file; the exit code."""
+    say = _speaker()
+    job = validated(Job, json.loads(path.read_text()), path)
+    signal.signal(signal.SIGTERM, _told_to_stop)
+    # A thread that reads or writes a link waits this long at most for one that computes in Python.
+    sys.setswitchinterval(_SWITCH)
+    if job.attached:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    where = "before the first round"
+    try:
+        program, parties = find_program(job.program), read_parties(job.parties)
+        listener = None if job.listener is None else socket.socket(fileno=job.listener)
+        started = time.monotonic()
+        with join(
+            parties,
+            job.name,
+            job.agreement,
+            finished=job.finished,
+            latency=job.latency,
+            listener=listener,
+        ) as session:
+            say("met", resume_from=session.resume_from)
+            try:
+                outcome = program(session.engine, _task(job, session, say)) or {}
+            finally:
+                where = session.network.where()
+        store(outcome, job.folder)
+        say("finished", **_counts(session), revealed=dict(session.engine.revealed), **_spent(started))
+        return 0
+    except BaseException as error:
+        kind, sentence = _verdict(error, job, where)
+        say("failed", kind=kind, sentence=sentence, where=where)
+        return 1 if kind == "crashed" else 2
+
+
+def _speaker() -> Callable[..., None]:
+    """The one way to standard output; everything else printed there goes to standard error."""
+    sys.stdout.flush()
+    lines = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    lock = threading.Lock()
+
+    def say(event: str, **facts) -> None:
+        # Whoever listened may be gone.
+        with lock, suppress(BrokenPipeError):
+            lines.write(json.dumps({"event": event, **facts}) + "\n")
+
+    return say
+
+
+def _task(job: Job, session: Session, say: Callable[..., None]) -> Task:
+    def report(**progress) -> None:
+        say("progress", **_counts(session), **progress)
+
+    return Task(job.name, job.agreement, job.private, job.folder, session.resume_from, report)
+
+
+def _counts(session: Session) -> dict:
+    traffic = getattr(session.network, "traffic", None)
+    if traffic is None:
+        return {"dealt": session.network.dealt}
+    return {"rounds": traffic.rounds, "sent": traffic.sent, "dealt": traffic.dealt}
+
+
+def _spent(started: float) -> dict:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {
+        "seconds": round(time.monotonic() - started, 3),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 3),
+        "peak_bytes": used.ru_maxrss * unit,
+    }
+
+
+def _verdict(error: BaseException, job: Job, where: str) -> tuple[str, str]:
+    """What kind of end an error is, and its sentence."""
+    match error:
+        case PartyStopped():
+            return "relayed", str(error)
+        case PartyLost():
+            return "lost", str(error)
+        case InvalidInput():
+            return "refused", str(error)
+        case KeyboardInterrupt() | SystemExit():
+            return "stopped", f"party '{job.name}' was told to stop {where}"
+    traceback.print_exception(error)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(last.filename).name}, line {last.lineno}"
+    # Its text may hold data; the log, which stays with the party, has it.
+    what = f"{type(error).__name__} in {place}; its log in {job.folder} says more"
+    return "crashed", f"party '{job.name}' failed {where}: {what}"
+
+
+def _told_to_stop(*_) -> None:
+    raise SystemExit(143)
+
+
+def _end_with_parent() -> None:
+    """End when the process that started this one is gone: then its end of our standard input closes."""
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE)
+    os._exit(143)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
