@@ -16,8 +16,9 @@ from tasks.loader import past_champion
 from tasks.references import Run
 from tasks.settings import Settings
 
-THROUGH, SPLIT = "troth.trained_through", "troth.split"
-"""Tags of a version: the newest time among the rows it was trained on, and how people were divided."""
+THROUGH, SPLIT, SHARES = "troth.trained_through", "troth.split", "troth.shares"
+"""Tags of a version: the newest time among the rows it was trained on, how people were divided, and, where owners hold
+shares of it, the keys these are found by, with weights."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,12 @@ class Champion:
     schema: Schema
     trained_through: float | None
     split: str | None
+    shares: str | None
+
+    @property
+    def share_terms(self) -> list[list]:
+        """The champion as a sum of [key of a shared model, weight]."""
+        return json.loads(self.shares) if self.shares else []
 
 
 def champion_at_start(client: MlflowClient, settings: Settings, run: Run) -> Champion | None:
@@ -38,7 +45,14 @@ def champion_at_start(client: MlflowClient, settings: Settings, run: Run) -> Cha
     model = past_champion(client, settings, run["model"], run["champion"])
     tags = client.get_model_version(run["model"], run["champion"]).tags
     through = tags.get(THROUGH)
-    return Champion(model.version, model.booster, model.schema, float(through) if through else None, tags.get(SPLIT))
+    return Champion(
+        model.version,
+        model.booster,
+        model.schema,
+        float(through) if through else None,
+        tags.get(SPLIT),
+        tags.get(SHARES),
+    )
 
 
 def require_same_split(champion: Champion | None, split: dict) -> None:

@@ -52,13 +52,17 @@ class Stored(TypedDict):
 
 
 class Trained(TypedDict):
-    """Candidates by name, and the retrain with another seed that shows the noise floor."""
+    """Candidates by name, and the retrain with another seed that shows the noise floor.
+
+    `shares`: where owners hold shares, each candidate as a sum of [key of a shared model, weight].
+    """
 
     run_id: str
     mode: str
     candidates: dict[str, Stored]
     settings: dict[str, dict]
     noise: Stored | None
+    shares: dict[str, list]
     record: dict
 
 

@@ -4,71 +4,120 @@ import math
 
 import numpy as np
 
-from components.boosting.candidates import CandidatePlan, candidates, retrain_with_other_seed
-from components.boosting.modes import trainer
+from components.boosting.candidates import Candidate, CandidatePlan, blends, candidates, retrain_with_other_seed
+from components.boosting.model import require_updatable
+from components.boosting.modes import require_mode
 from components.boosting.parameters import BoostingParameters
 from components.data.table import Table
 from tasks.champion import Champion, champion_at_start
 from tasks.evidence import keep_model
-from tasks.holdings import divide, pooled_table
+from tasks.held_out import NOISE
+from tasks.holdings import divide, pooled_table, schema_of
 from tasks.progress import reporter
 from tasks.references import Data, Run, Trained
+from tasks.settings import Settings
 from tasks.stage import logger, stage
-from tasks.tracking import connect, stage_run
+from tasks.together import train_on_shares
+from tasks.tracking import Stage, connect, stage_run
 
-NOISE = "other_seed"
 
-
-@stage(version=2, run_name="train {mode}")
+@stage(version=3, run_name="train {mode}")
 def train(run: Run, data: Data, mode: str, parameters: BoostingParameters, plan: CandidatePlan) -> Trained:
     """Train every candidate and keep each as a file of the stage's run.
 
     The champion is pinned to the version the flow began with, so that candidates, flips and promotion all speak of the
     same one however long training takes.
     """
+    require_mode(mode)
     settings, client = connect()
-    fit = trainer(mode)
     with stage_run(client, run, "train") as here:
-        table = pooled_table(data)
-        part = divide(data, table)
-        rows, validation = table.take(part.train), table.take(part.selection)
         champion = champion_at_start(client, settings, run)
         here.parameters({"mode": mode, **parameters.model_dump(), "candidates": plan.model_dump()})
         here.dataset(data["name"], data["digest"], {"source": data["name"], "part": "train"}, "training")
-        progress = reporter("training")
-        curve: dict[int, float] = {}
-
-        def report(name: str, done: int, total: int, metric: float) -> None:
-            if name == "retrain" and math.isfinite(metric):
-                curve[done] = metric
-            progress(done, total, name)
-
-        made = candidates(
-            rows,
-            validation,
-            champion and champion.booster,
-            parameters,
-            plan,
-            fit=fit,
-            seen=_seen(rows, champion),
-            progress=report,
-        )
+        if mode == "pooled":
+            made, noise, shares = *_pooled(here, data, champion, parameters, plan), {}
+        else:
+            made, shares = _on_shares(settings, data, champion, parameters, plan)
+            noise = None
         kept, described, record = {}, {}, {}
         for candidate in made:
             kept[candidate.name] = keep_model(here, candidate.booster, f"candidates/{candidate.name}.json")
             described[candidate.name] = candidate.settings
             record = candidate.record.to_json() if candidate.record else record
             logger().info("trained %s: %d trees", candidate.name, len(candidate.booster.get_dump()))
-        noise = None
-        if champion:
-            other = retrain_with_other_seed(
-                rows, validation, parameters, fit=fit, progress=lambda *step: progress(*step[:2], NOISE)
-            )
-            noise = keep_model(here, other, f"noise_floor/{NOISE}.json")
-        here.curve("selection_loss", curve)
-        here.metrics({"rows": len(rows), "seconds": record["seconds"], "bytes": record["bytes"]})
+        stored_noise = keep_model(here, noise.booster, f"noise_floor/{NOISE}.json") if noise else None
+        here.metrics({name: record[name] for name in ("rows", "seconds", "bytes")})
+        here.metrics({f"cost.{name}": value for name, value in record["costs"].items()})
         here.record(record, "training_record.json")
-        return Trained(run_id=here.run_id, mode=mode, candidates=kept, settings=described, noise=noise, record=record)
+        return Trained(
+            run_id=here.run_id,
+            mode=mode,
+            candidates=kept,
+            settings=described,
+            noise=stored_noise,
+            shares=shares,
+            record=record,
+        )
+
+
+def _pooled(
+    here: Stage, data: Data, champion: Champion | None, parameters: BoostingParameters, plan: CandidatePlan
+) -> tuple[list[Candidate], Candidate | None]:
+    """Every candidate, and the retrain with another seed that shows the noise floor."""
+    table = pooled_table(data)
+    part = divide(data, table)
+    rows, validation = table.take(part.train), table.take(part.selection)
+    progress = reporter("training")
+    curve: dict[int, float] = {}
+
+    def report(name: str, done: int, total: int, metric: float) -> None:
+        if name == "retrain" and math.isfinite(metric):
+            curve[done] = metric
+        progress(done, total, name)
+
+    made = list(
+        candidates(
+            rows,
+            validation,
+            champion and champion.booster,
+            parameters,
+            plan,
+            seen=_seen(rows, champion),
+            progress=report,
+        )
+    )
+    here.curve("selection_loss", curve)
+    if champion is None:
+        return made, None
+    other = retrain_with_other_seed(rows, validation, parameters, progress=lambda *step: progress(*step[:2], NOISE))
+    return made, Candidate(NOISE, other, {})
+
+
+def _on_shares(
+    settings: Settings, data: Data, champion: Champion | None, parameters: BoostingParameters, plan: CandidatePlan
+) -> tuple[list[Candidate], dict[str, list]]:
+    """The retrain and its blends with the champion, and each as a weighted sum of models that owners have shares of."""
+    plan.require_apart()
+    if champion:
+        empty = Table(schema_of(data), None)
+        require_updatable(champion.booster, empty)
+    progress = reporter("training")
+    steps = parameters.rounds * parameters.max_depth
+
+    def said(party: str, event: dict) -> None:
+        if "tree" in event and "rounds" in event:
+            done = (event["tree"] - 1) * parameters.max_depth + event["level"]
+            sent = event.get("sent", 0) / 1e6
+            progress(done, steps, f"tree {event['tree']}, {event.get('rounds', 0):,} rounds, {sent:,.0f} MB sent")
+
+    booster, record, key = train_on_shares(settings, data, parameters, said)
+    made = [Candidate("retrain", booster, parameters.model_dump(), record)]
+    shares: dict[str, list] = {"retrain": [[key, 1.0]]}
+    for blended in blends(booster, champion.booster, plan) if champion and champion.shares else ():
+        made.append(blended)
+        weight = blended.settings["old_weight"]
+        shares[blended.name] = [[key, 1 - weight], *([old, weight * part] for old, part in champion.share_terms)]
+    return made, shares
 
 
 def _seen(rows: Table, champion: Champion | None) -> np.ndarray | None:

@@ -23,7 +23,8 @@ CONCEPTS = {
     "partition": {"data"},
     "compatibility": {"data"},
     "fairness": {"data"},
-    "boosting": {"data", "compatibility", "fairness"},
+    "mpc": {"data"},
+    "boosting": {"data", "compatibility", "fairness", "mpc", "partition"},
     "gates": {"data", "compatibility", "fairness"},
     "reporting": {"data", "partition", "compatibility", "fairness", "boosting", "gates"},
 }

@@ -3,7 +3,7 @@
 A weighted sum of two tree ensembles is a tree ensemble: scale the leaves and put the trees in one list. So an update
 that flips far less costs no training, and is served, explained and blended again like any other model. The price is
 size: the blend holds the trees of both.
-Source: that ensembles flip least is seen in Yan et al., CVPR 2021, section 4; the edit of the trees is ours.
+Source: Yan et al., CVPR 2021, find fewer negative flips with an ensemble as the reference; editing the trees is ours.
 """
 
 import numpy as np

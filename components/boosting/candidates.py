@@ -18,7 +18,7 @@ from components.boosting.blend import blend
 from components.boosting.distilled import train_distilled
 from components.boosting.held_out import held_out_correctness
 from components.boosting.model import require_updatable
-from components.boosting.modes import Trainer, TrainingRecord, pooled
+from components.boosting.modes import TrainingRecord, pooled
 from components.boosting.parameters import BoostingParameters
 from components.boosting.pooled import Progress
 from components.boosting.warm_start import warm_start
@@ -35,8 +35,8 @@ class CandidatePlan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kinds: tuple[Literal["blend", "warm_start", "distill"], ...] = Field(
-        ("blend", "warm_start", "distill"), description="What to try besides the plain retrain."
+    kinds: tuple[Literal["blend", "warm_start", "distill"], ...] | None = Field(
+        None, description="What to try besides the plain retrain; empty: all that the mode can."
     )
     blend_weights: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (0.25, 0.5, 0.75), description="Shares of the old model's logits in a blend."
@@ -49,6 +49,19 @@ class CandidatePlan(BaseModel):
     )
     warm_start_rounds: int = Field(50, ge=1, le=10_000, description="Rounds added to the champion.")
     folds: int = Field(5, ge=2, le=50, description="Folds by which the champion is judged on rows it was trained on.")
+
+    def includes(self, kind: str) -> bool:
+        """Whether a kind is asked for where rows are pooled."""
+        return self.kinds is None or kind in self.kinds
+
+    def require_apart(self) -> None:
+        """Raise `InvalidInput` where a kind is asked for by name that trains on pooled rows."""
+        pooled_only = [kind for kind in self.kinds or () if kind != "blend"]
+        if pooled_only:
+            raise InvalidInput(
+                f"the plan's kinds include {' and '.join(pooled_only)}, which train on pooled rows; "
+                "where owners keep their rows, set kinds to ['blend'], or leave them empty"
+            )
 
 
 @dataclass(frozen=True)
@@ -71,43 +84,38 @@ def candidates(
     parameters: BoostingParameters,
     plan: CandidatePlan,
     *,
-    fit: Trainer = pooled,
     seen: np.ndarray | None = None,
     progress: NamedProgress | None = None,
 ) -> Iterator[Candidate]:
     """Yield `retrain`, then `blend_<a>`, `warm_start`, `distill_<lambda>` as planned; with no champion `retrain` alone.
 
-    `fit` is the mode's trainer; `seen` (n,) bool marks the rows the champion was trained on, all unless told
+    `seen` (n,) bool marks the rows the champion was trained on, all unless told
     otherwise.
 
     Raises
     ------
     InvalidInput
-        Before any training: the champion has other features or another label, is of a kind that cannot be updated, or
-        the plan asks for pooled rows in a mode that keeps them apart.
+        Before any training: the champion has other features or another label, or is of a kind that cannot be updated.
     """
     if champion is not None:
         require_updatable(champion, rows)
-        _require_mode_can(fit, plan)
 
     def named(name: str) -> Progress | None:
         return partial(progress, name) if progress else None
 
-    retrain, record = fit(rows, parameters, validation=validation, progress=named("retrain"))
+    retrain, record = pooled(rows, parameters, validation=validation, progress=named("retrain"))
     yield Candidate("retrain", retrain, parameters.model_dump(), record)
     if champion is None:
         return
     seen = np.ones(len(rows), dtype=bool) if seen is None else seen
-    if "blend" in plan.kinds:
-        for weight in plan.blend_weights:
-            yield Candidate(f"blend_{weight:g}", blend(retrain, champion, old_weight=weight), {"old_weight": weight})
-    if "warm_start" in plan.kinds:
+    yield from blends(retrain, champion, plan)
+    if plan.includes("warm_start"):
         rounds = plan.warm_start_rounds
         booster = warm_start(
             champion, rows, parameters, rounds=rounds, validation=validation, progress=named("warm_start")
         )
         yield Candidate("warm_start", booster, {"rounds": rounds})
-    if "distill" in plan.kinds:
+    if plan.includes("distill"):
         right = held_out_correctness(champion, parameters, rows, seen=seen, folds=plan.folds, seed=parameters.seed)
         for strength in plan.distillation_strengths:
             name, settings = f"distill_{strength:g}", plan.distillation.model_copy(update={"strength": strength})
@@ -117,12 +125,17 @@ def candidates(
             yield Candidate(name, booster, settings.model_dump())
 
 
+def blends(retrain: xgboost.Booster, champion: xgboost.Booster, plan: CandidatePlan) -> Iterator[Candidate]:
+    """`blend_<a>` as planned: the updates that need no rows, so that every mode has them."""
+    for weight in plan.blend_weights if plan.includes("blend") else ():
+        yield Candidate(f"blend_{weight:g}", blend(retrain, champion, old_weight=weight), {"old_weight": weight})
+
+
 def retrain_with_other_seed(
     rows: Table,
     validation: Table | None,
     parameters: BoostingParameters,
     *,
-    fit: Trainer = pooled,
     progress: Progress | None = None,
 ) -> xgboost.Booster:
     """The retrain with the next seed; flips between the two are the noise floor of any update.
@@ -130,13 +143,4 @@ def retrain_with_other_seed(
     With `subsample` and `colsample_bytree` at 1 nothing is drawn, both models are equal and the floor is zero.
     """
     other = parameters.model_copy(update={"seed": (parameters.seed + 1) % 2**31})
-    return fit(rows, other, validation=validation, progress=progress)[0]
-
-
-def _require_mode_can(fit: Trainer, plan: CandidatePlan) -> None:
-    apart = [kind for kind in plan.kinds if kind != "blend"]
-    if fit is not pooled and apart:
-        raise InvalidInput(
-            f"the plan's kinds include {' and '.join(apart)}, which train on pooled rows; "
-            "where owners keep their rows, set kinds to ['blend']"
-        )
+    return pooled(rows, other, validation=validation, progress=progress)[0]

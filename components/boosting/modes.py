@@ -6,8 +6,8 @@ it out. A mode that is not there is an error; there is no falling back to one th
 """
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 
 import xgboost
@@ -34,14 +34,12 @@ class TrainingRecord:
     bytes: int
     declared_leakage: tuple[str, ...]
     parameters: dict
+    costs: dict = field(default_factory=dict)
+    """What else a mode counts: rounds of messages, bytes dealt beforehand, seconds of each phase, peak memory."""
 
     def to_json(self) -> dict:
         """A JSON-ready record."""
         return asdict(self) | {"declared_leakage": list(self.declared_leakage)}
-
-
-Trainer = Callable[..., tuple[xgboost.Booster, TrainingRecord]]
-"""(data, parameters, *, validation, progress) → model and record; data is a `Table`, or a partition among owners."""
 
 
 def pooled(
@@ -67,17 +65,16 @@ def pooled(
     return booster, record
 
 
-TRAINERS: Mapping[str, Trainer] = MappingProxyType({"pooled": pooled})
+MODES: Mapping[str, str] = MappingProxyType(
+    {
+        "pooled": "trains where all rows lie",
+        "secret_shared": "owners train together on shares; only the analyst sees the trees",
+    }
+)
+"""Mode → what it means for who sees what."""
 
 
-def trainer(mode: str) -> Trainer:
-    """The trainer of a mode.
-
-    Raises
-    ------
-    InvalidInput
-        There is no such mode; names those there are.
-    """
-    if mode not in TRAINERS:
-        raise InvalidInput(f"mode is {mode!r}; the training modes are {', '.join(TRAINERS)}")
-    return TRAINERS[mode]
+def require_mode(mode: str) -> None:
+    """Raise `InvalidInput`, naming the modes there are, unless `mode` is one."""
+    if mode not in MODES:
+        raise InvalidInput(f"mode is {mode!r}; the training modes are {', '.join(MODES)}")

@@ -11,7 +11,7 @@ import numpy as np
 import xgboost
 
 from components.boosting.model import class_order, require_fits, up_to_best
-from components.boosting.parameters import BoostingParameters
+from components.boosting.parameters import MAX_BIN, BoostingParameters
 from components.data.table import Table
 from components.errors import InvalidInput
 
@@ -74,7 +74,12 @@ def fit(
     if intercept is not None:
         settings["base_score"] = intercept.tolist()
     train = _matrix(
-        xgboost.QuantileDMatrix, table, labels, weights, nthread=parameters.threads, max_bin=parameters.max_bin
+        xgboost.QuantileDMatrix,
+        table,
+        labels,
+        weights,
+        nthread=parameters.threads,
+        max_bin=parameters.max_bin or MAX_BIN,
     )
     stopping = parameters.early_stopping_rounds
     held_out = _matrix(xgboost.DMatrix, validation, nthread=parameters.threads) if validation else None

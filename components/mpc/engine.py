@@ -116,7 +116,9 @@ class Party(Engine):
         """Open masked words and masked bit fields in one round."""
         return self._open(site, (words, bits), [np.add, np.bitwise_xor])
 
-    def send(self, site: str, outgoing: Mapping[int, np.ndarray], incoming: Mapping[int, Shape]) -> dict[int, np.ndarray]:
+    def send(
+        self, site: str, outgoing: Mapping[int, np.ndarray], incoming: Mapping[int, Shape]
+    ) -> dict[int, np.ndarray]:
         """One round of words to single parties; `incoming` gives the shapes expected from each."""
         received = self.network.round(
             site,
@@ -135,7 +137,7 @@ class Party(Engine):
         if to is None:
             (total,) = self.open(f"reveal {name}", fresh)
         elif self.party == to:
-            others = self.send(f"reveal {name}", {}, {peer: value.shape for peer in self.peers})
+            others = self.send(f"reveal {name}", {}, dict.fromkeys(self.peers, value.shape))
             total = sum(others.values(), start=fresh)
         else:
             self.send(f"reveal {name}", {to: fresh}, {})
@@ -152,7 +154,7 @@ class Party(Engine):
         flat = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in masked]
         message = flat[0] if len(flat) == 1 else np.concatenate(flat)
         received = self.network.round(
-            site, {peer: message.data for peer in self.peers}, {peer: len(message) for peer in self.peers}
+            site, dict.fromkeys(self.peers, message.data), {peer: len(message) for peer in self.peers}
         )
         opened, start = [], 0
         for array, octets, join in zip(masked, flat, combine, strict=True):

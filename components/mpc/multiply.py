@@ -11,7 +11,6 @@ Source: Beaver, CRYPTO 1991; Dalskov, Escudero, Keller, PoPETs 2020(4), section 
 
 import numpy as np
 
-from components.mpc.engine import Engine
 from components.mpc.fixed_point import FRACTION
 from components.mpc.ring import WORD, word
 from components.mpc.shared import Shared

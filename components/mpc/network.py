@@ -84,7 +84,9 @@ class LocalNetwork:
     def _receive(self, site: str, peer: int, size: int) -> memoryview:
         their_site, content = self._take(peer, site)
         if their_site != site or len(content) != size:
-            raise PartyLost(f"party {peer} sent {len(content)} bytes of '{their_site}' where {size} of '{site}' were due")
+            raise PartyLost(
+                f"party {peer} sent {len(content)} bytes of '{their_site}' where {size} of '{site}' were due"
+            )
         return memoryview(content)
 
     def _take(self, peer: int, what: str):
@@ -92,7 +94,9 @@ class LocalNetwork:
             return self.boxes[peer, self.party].get(timeout=self.timeout)
         except queue.Empty:
             name = "the dealer" if peer == DEALER else f"party {peer}"
-            raise PartyLost(f"{name} did not send {what} within {self.timeout:g} s in round {self.traffic.rounds}") from None
+            raise PartyLost(
+                f"{name} did not send {what} within {self.timeout:g} s in round {self.traffic.rounds}"
+            ) from None
 
 
 DEALER = -1

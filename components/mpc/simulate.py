@@ -36,7 +36,9 @@ def simulate(
         except BaseException as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=run, args=(engine,)) for engine in [*engines, Dealer(parties, dealer_network, keys)]]
+    threads = [
+        threading.Thread(target=run, args=(engine,)) for engine in [*engines, Dealer(parties, dealer_network, keys)]
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -3,10 +3,11 @@
 from components.boosting.secret_shared.agreement import Agreement, Block, FeatureShape
 from components.boosting.secret_shared.opened import OPENED, OpenedModel, open_model, to_booster
 from components.boosting.secret_shared.predict import predict_margins
-from components.boosting.secret_shared.train import SharedModel, State, train
+from components.boosting.secret_shared.train import LEAKAGE, SharedModel, State, train
 from components.boosting.secret_shared.view import Holding, Rows
 
 __all__ = [
+    "LEAKAGE",
     "OPENED",
     "Agreement",
     "Block",

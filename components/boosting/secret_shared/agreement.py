@@ -62,7 +62,10 @@ class Agreement(_Public):
 
     @model_validator(mode="after")
     def _every_cell_has_one_owner(self) -> Self:
-        for what, blocks, wanted in (("feature", self.blocks, range(len(self.features))), ("label", self.labels, (-1,))):
+        for what, blocks, wanted in (
+            ("feature", self.blocks, range(len(self.features))),
+            ("label", self.labels, (-1,)),
+        ):
             for feature in wanted:
                 ranges = sorted(
                     (block.start, block.stop) for block in blocks if feature == -1 or feature in block.features
@@ -119,7 +122,14 @@ class Agreement(_Public):
                 "early_stopping_rounds is set; mode secret_shared cannot look at a loss between rounds, leave it empty"
             )
         if parameters.max_depth > DEEPEST:
-            raise InvalidInput(f"max_depth is {parameters.max_depth}; mode secret_shared grows at most {DEEPEST} levels")
+            raise InvalidInput(
+                f"max_depth is {parameters.max_depth}; mode secret_shared grows at most {DEEPEST} levels"
+            )
+        if parameters.reg_lambda + parameters.min_child_weight < 0.01:
+            raise InvalidInput(
+                "reg_lambda and min_child_weight are both next to zero, and a leaf's weight would have no bound; "
+                "raise one of them to 0.01 or more"
+            )
         if self.gain_bits < 20:
             raise InvalidInput(
                 f"{self.rows} rows with lambda {parameters.reg_lambda:g} leave {self.gain_bits} fraction bits for a "

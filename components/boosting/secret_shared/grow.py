@@ -93,16 +93,12 @@ def _summed(agreement: Agreement, view: View, statistics: Shared) -> Shared:
     return statistics._like(words.reshape(*statistics.shape[:2], *words.shape[1:]))
 
 
-def _test(
-    agreement: Agreement, view: View, splits: Splits, choice: Choice, total: Shared
-) -> tuple[Level, SharedBits]:
+def _test(agreement: Agreement, view: View, splits: Splits, choice: Choice, total: Shared) -> tuple[Level, SharedBits]:
     """What the chosen splits say of every row, (nodes, n) bits: 1 goes left."""
     engine = view.engine
     one_hot = arithmetic(choice.bits, site="best")
     tests, constants = coefficients(one_hot, splits, len(columns_of(agreement)))
-    products = [
-        (values, tests[:, columns]) for values, columns in zip(view.columns, view.block_columns, strict=True)
-    ]
+    products = [(values, tests[:, columns]) for values, columns in zip(view.columns, view.block_columns, strict=True)]
     *values, cuts = _apply(engine, products, view.cut_products(splits, one_hot))
     goes_left = signs_of(agreement, values, constants)
     record = Level(

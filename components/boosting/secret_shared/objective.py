@@ -63,7 +63,9 @@ def statistics(agreement: Agreement, margins: Shared, labels: Shared) -> Shared:
         case "multi:softprob":
             turned = softmax(margins._like(np.ascontiguousarray(margins.words.T)))
             probability = margins._like(np.ascontiguousarray(turned.words.T))
-            slope = truncate(multiply(probability, 1.0 - probability, site="softmax.slope").times(2), site="softmax.slope")
+            slope = truncate(
+                multiply(probability, 1.0 - probability, site="softmax.slope").times(2), site="softmax.slope"
+            )
             return _stacked(probability - labels, slope)
         case _:
             kept = _kept(margins)

@@ -41,7 +41,6 @@ from components.mpc.shared import concatenate
 from components.partition import HoldingRecord, read_holding
 from components.secret_file import create_once
 
-
 MOST_ROWS = 2**24
 """Public bound of the rows whose ranks are compared."""
 
@@ -92,9 +91,7 @@ def train_together(engine: Engine, task: Task) -> dict:
     if not engine.deals:
         private = json.loads(task.private.read_text())
         matched, shares = _matched(Path(private["matched"])), Path(private["shares"])
-        holding = holding_of(
-            agreement, layout, task.name, _own(task, schema), _rows(matched, "train"), _cuts(matched)
-        )
+        holding = holding_of(agreement, layout, task.name, _own(task, schema), _rows(matched, "train"), _cuts(matched))
     seconds: dict[str, float] = {}
     started = time.perf_counter()
     done = task.resume_from
@@ -118,7 +115,7 @@ def train_together(engine: Engine, task: Task) -> dict:
 def score(engine: Engine, task: Task) -> dict:
     """Margins of held-out rows under one or more shared models, to the analyst, with their labels and groups.
 
-    Agreement: as for `match`, and `rows` (part → group → count), `models` (an `Agreement` each), `levels` of the groups,
+    Agreement: as for `match`, and `rows` (part → group → count), `models` (an `Agreement` each), `levels` of groups,
     `analyst`. Private: the holding, the folder of `match`'s result, and for each model the folder of its shares and of
     the cut points it was trained with.
     """
@@ -151,9 +148,7 @@ def held_out_agreement(schema: Schema, layout: Layout, trained: Agreement, rows:
 
 def model_shape(agreement: Agreement) -> ModelShape:
     """The sizes of a model's stored arrays."""
-    return ModelShape(
-        agreement.outputs, agreement.parameters.max_depth, len(columns_of(agreement)), agreement.rows
-    )
+    return ModelShape(agreement.outputs, agreement.parameters.max_depth, len(columns_of(agreement)), agreement.rows)
 
 
 def training_agreement(schema: Schema, layout: Layout, documents: Mapping[str, dict], parameters) -> Agreement:
@@ -234,9 +229,7 @@ def _among(engine: Engine, members: list[int]) -> Exchange:
 
 def _divided_cuts(engine: Engine, layout: Layout, schema: Schema, task: Task, part, parts) -> dict[int, np.ndarray]:
     features = [
-        feature
-        for feature in layout.divided(schema)
-        if list(schema.features.values())[feature].kind != "categorical"
+        feature for feature in layout.divided(schema) if list(schema.features.values())[feature].kind != "categorical"
     ]
     if not features:
         return {}

@@ -4,8 +4,7 @@ Each round computes gradients on shares, grows one tree for each output, and add
 Rows and features are drawn by a public seed. Between rounds a party's state is its shares of the margins and of the
 trees so far, which `keep` may store on the owner's own disk: training goes on from there if a party dies.
 
-Declared leakage (`LEAKAGE`): the agreement, which persons all sides hold where columns are split, and the cut points of
-features whose rows are split. Nothing else is opened before the model is, to the analyst alone.
+What anyone learns is declared in `LEAKAGE`; nothing is opened before the model is, to the analyst alone.
 Source: Deforth et al., PoPETs 2022(4).
 """
 
@@ -21,6 +20,19 @@ from components.boosting.secret_shared.splits import candidate_splits
 from components.boosting.secret_shared.view import Holding, View
 from components.mpc.engine import Engine
 from components.mpc.shared import Shared
+
+LEAKAGE = (
+    "all parties and the dealer know the agreement: who holds which columns, the number of rows, the number of bins of "
+    "each feature and whether it has missing values, the levels of groups, the training parameters; for regression the "
+    "label's range to two digits",
+    "owners whose columns are of the same persons learn which persons they have in common, and how many each has",
+    "owners of the same columns learn the cut points of their features, which are quantiles of all their rows",
+    "the analyst, and nobody else, receives the model with its gradient and hessian sums",
+    "the analyst receives labels, groups and margins of held-out rows under pseudonyms, to judge the model by",
+    "all of it holds against owners who follow the protocol, even if all but one pool what they see, as long as none "
+    "of them colludes with the dealer",
+)
+"""One sentence for each thing someone learns in mode `secret_shared`."""
 
 Report = Callable[[int, int], None]
 """Called with the round and the level just done."""

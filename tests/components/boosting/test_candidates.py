@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import xgboost
 
-from components.boosting.candidates import CandidatePlan, candidates, retrain_with_other_seed
+from components.boosting.candidates import CandidatePlan, blends, candidates, retrain_with_other_seed
 from components.boosting.held_out import folds_by_person, held_out_correctness
 from components.boosting.model import model_digest
-from components.boosting.modes import pooled
 from components.boosting.parameters import BoostingParameters
 from components.boosting.pooled import predict, predict_margins, train_pooled
 from components.data.predictions import predictions_of
@@ -101,18 +100,15 @@ def test_a_champion_of_another_label_is_refused_before_training(table_of, small)
             next(candidates(table, None, champion, small, CandidatePlan(), progress=lambda *_: pytest.fail("trained")))
 
 
-def test_a_mode_that_keeps_rows_apart_offers_blends_only(update, small):
+def test_where_rows_are_apart_only_blends_are_offered(update, small):
     champion, table, _ = update
-
-    def elsewhere(*data, **options):
-        return pooled(*data, **options)
-
     with pytest.raises(InvalidInput, match="warm_start and distill"):
-        next(candidates(table, None, champion, small, CandidatePlan(), fit=elsewhere))
-    plan = CandidatePlan(kinds=("blend",), blend_weights=(0.5,))
-    retrain, half = candidates(table, None, champion, small, plan, fit=elsewhere)
-    assert (retrain.record.mode, half.record) == ("pooled", None)
-    assert retrain_with_other_seed(table, None, small, fit=elsewhere).num_boosted_rounds() == 8
+        CandidatePlan(kinds=("warm_start", "distill")).require_apart()
+    plan = CandidatePlan(blend_weights=(0.5,))
+    plan.require_apart()
+    (half,) = blends(train_pooled(table, small), champion, plan)
+    assert (half.name, half.record) == ("blend_0.5", None)
+    assert not list(blends(champion, champion, CandidatePlan(kinds=())))
 
 
 def test_seed_noise_needs_something_drawn(table_of, small):

@@ -2,14 +2,14 @@ import json
 
 import pytest
 
-from components.boosting.modes import trainer
+from components.boosting.modes import pooled, require_mode
 from components.boosting.pooled import predict
 from components.errors import InvalidInput
 
 
 def test_pooled_training_keeps_a_record(table_of, small):
     table = table_of("binary")
-    booster, record = trainer("pooled")(table, small)
+    booster, record = pooled(table, small)
     assert predict(booster, table).shape == (400,)
     assert (record.mode, record.rounds, record.rows, record.bytes) == ("pooled", 8, 400, 0)
     assert record.declared_leakage
@@ -18,4 +18,4 @@ def test_pooled_training_keeps_a_record(table_of, small):
 
 def test_an_absent_mode_is_refused():
     with pytest.raises(InvalidInput, match="'plaintext'.*pooled"):
-        trainer("plaintext")
+        require_mode("plaintext")

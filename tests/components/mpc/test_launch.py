@@ -186,11 +186,12 @@ def test_when_whoever_started_them_is_killed_nothing_stays(vectors, tmp_path):
         stdout=subprocess.PIPE,
         env=os.environ | {"TMPDIR": tempfile.gettempdir()},
     )
-    parent.stdout.readline()
-    assert len(alive(tmp_path / "run")) >= 3
-    parent.kill()
-    parent.wait()
-    parent.stdout.close()
+    with parent.stdout as reported:
+        reported.readline()
+        running = alive(tmp_path / "run")
+        parent.kill()
+        parent.wait()
+    assert len(running) >= 3
     deadline = time.monotonic() + 15
     while alive(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.2)
