@@ -1,4 +1,4 @@
-"""A file for a secret: readable by its owner alone, there in full or not at all, and never written twice.
+"""Files for secrets: readable by their owner alone, there in full or not at all, and never written twice.
 
 Several processes may need a key for the first time at the same moment; all of them must end with the same one. So the
 content is written aside and then linked to its name, which, unlike a rename, fails where the name is taken.
@@ -6,6 +6,7 @@ content is written aside and then linked to its name, which, unlike a rename, fa
 
 import os
 import secrets
+import stat
 from pathlib import Path
 
 
@@ -24,3 +25,16 @@ def create_once(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         pass
     finally:
         draft.unlink()
+
+
+def close_to_others(path: Path) -> None:
+    """Take everyone else's rights off a file or folder.
+
+    What is not there, not ours, or meant for everybody (a sticky folder such as /tmp) is left as it is.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return
+    if found.st_uid == os.geteuid() and found.st_mode & 0o077 and not found.st_mode & stat.S_ISVTX:
+        path.chmod(found.st_mode & 0o700)

@@ -11,14 +11,13 @@ from pathlib import Path
 
 from prefect import flow
 
-from components.boosting import BoostingParameters, CandidatePlan
+from components.boosting import CandidatePlan
 from flows.tabular import tabular
 from tasks.inputs import RandHie
 from tasks.references import Promoted
 
 MODEL = "rand_hie_life"
 GOLDEN = Path(__file__).resolve().parent.parent / "deploy" / "golden" / "rand_hie.csv"
-TRAINING = BoostingParameters(rounds=100, max_depth=3)
 RETRAIN_ONLY = CandidatePlan(kinds=())
 
 
@@ -32,4 +31,4 @@ def life() -> list[Promoted]:
         {"data": RandHie(years=(1, 2)), **update},
         {"data": RandHie(years=(1, 2, 3)), **update},
     ]
-    return [tabular(training=TRAINING, model=MODEL, finished="skip", **run) for run in runs]
+    return [tabular(model=MODEL, finished="skip", **run) for run in runs]

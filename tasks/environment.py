@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from components.errors import InvalidInput
+from components.secret_file import close_to_others
 from tasks.settings import Settings
 
 _DEFAULTS = {
@@ -31,6 +32,9 @@ def prepare_environment(settings: Settings) -> None:
     """Set what is not set; with a server of ours running on this machine, talk to it."""
     # Predictions, logs and errors speak of people; nobody else on this machine reads them.
     settings.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    keys = settings.root / "keys"
+    for private in (settings.root, keys, *keys.glob("*.key")):
+        close_to_others(private)
     defaults = _DEFAULTS | {"PREFECT_HOME": str(settings.root / "prefect")}
     if not os.environ.get("PREFECT_HOME") and (address := running_prefect(settings)):
         defaults["PREFECT_API_URL"] = address

@@ -12,7 +12,7 @@ from components.data.reading import read_table
 from components.data.split import PARTS, Split
 from components.data.table import Table
 from components.errors import InvalidInput
-from components.partition import ByColumn, Mixed, PartitionPlan, Single, deal, held, write_holding
+from components.partition import ByColumn, Mixed, PartitionPlan, Single, Vertical, deal, held, write_holding
 from components.reporting import OwnerSummary
 from components.reporting.owners import owner_summaries
 from tasks.champion import champion_at_start, require_same_split
@@ -75,7 +75,7 @@ def partition(
             holdings=[
                 asdict(record) | {"path": str(record.path), "columns": list(record.columns)} for record in records
             ],
-            missing_rows="drop",
+            missing_rows=plan.missing_rows if isinstance(plan, Vertical) else "drop",
             split=split.as_record(),
             rows=len(table),
             through=None,
@@ -115,8 +115,9 @@ def partition(
             len(owners),
             "" if len(owners) == 1 else "s",
             ""
-            if count.joined == count.known
-            else f"; {count.joined:,} of {count.known:,} known to every side are joined",
+            if not any(count.lacking.values())
+            else f"; {count.joined:,} of {count.known:,} rows known to any side are joined, rows that a side lacks are "
+            + ("kept with gaps" if data["missing_rows"] == "keep" else "dropped"),
         )
         return data | {"rows": len(joined), "through": _newest(joined, part)}
 

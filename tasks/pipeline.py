@@ -4,24 +4,22 @@ What a caller asks for (parameters and data, by digest) is the run's key. Asking
 the stages that are missing; asking for what is running right now is refused; asking for what finished starts anew.
 """
 
-import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 
-from components.errors import InvalidInput
+from tasks.abandoned import LOCKS, close_abandoned
 from tasks.links import mlflow_link, prefect_link
 from tasks.loader import champion_of
+from tasks.locks import alone, name_of_locks
 from tasks.references import Run
 from tasks.registry_reach import check_reachable
-from tasks.settings import Settings
 from tasks.stage import logger
-from tasks.tracking import Stage, close_run, connect, open_run
+from tasks.tracking import Stage, close_run, connect, how_it_ended, open_run
 
 
 def request_key(pipeline: str, request: Mapping[str, object]) -> str:
@@ -40,10 +38,12 @@ def pipeline_run(
     settings, client = connect()
     check_reachable(settings)
     key = request_key(pipeline, request)
-    with _alone(settings, key, name):
+    for run_id in close_abandoned(client, settings):
+        logger().info("run %s was left running by a process that died; it is marked as killed", run_id)
+    with alone(settings, key, name):
         champion = champion_of(client, settings, model)
         context = FlowRunContext.get()
-        tags = {"troth.pipeline": pipeline, "troth.model": model}
+        tags = {"troth.pipeline": pipeline, "troth.model": model, LOCKS: name_of_locks(settings)}
         if context:
             flow_run = str(context.flow_run.id)
             tags |= {"prefect.flow_run_id": flow_run, "prefect.link": prefect_link(settings, flow_run)}
@@ -65,7 +65,7 @@ def pipeline_run(
         try:
             yield run
         except BaseException as failure:
-            close_run(client, run["run_id"], "KILLED" if isinstance(failure, KeyboardInterrupt) else "FAILED")
+            close_run(client, run["run_id"], how_it_ended(failure))
             raise
         close_run(client, run["run_id"], "FINISHED")
         logger().info("MLflow run: %s", mlflow_link(settings, run))
@@ -75,19 +75,3 @@ def _label(context: FlowRunContext, *tags: str) -> None:
     """Tag the flow run. Its tasks have none: Prefect asks the server for a limit of each tag, a second a task."""
     with get_client(sync_client=True) as prefect:
         prefect.update_flow_run(context.flow_run.id, tags=sorted({*context.flow_run.tags, *tags}))
-
-
-@contextmanager
-def _alone(settings: Settings, key: str, name: str) -> Iterator[None]:
-    """Hold the key's lock. The system frees it when a process dies, so a lock never outlives its run."""
-    folder = settings.root / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / f"{key[:32]}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InvalidInput(f"run {name} with these parameters is in progress already; wait for it to end") from None
-    else:
-        yield
-    finally:
-        os.close(handle)

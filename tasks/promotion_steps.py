@@ -106,15 +106,6 @@ def desk_of(client: MlflowClient, settings: Settings, name: str) -> Iterator[Des
         yield desk
 
 
-def recover(client: MlflowClient, settings: Settings, name: str) -> Entry | None:
-    """Finish a transition that a crash left half-done; the entry that ended it, None where there was nothing to do.
-
-    It is completed when its version still exists and abandoned when not, with the old champion where it was.
-    """
-    with desk_of(client, settings, name) as desk:
-        return desk.finished
-
-
 def carry_out(desk: Desk, intent: Statement) -> Entry:
     """Write the intent, move the aliases, write the completion."""
     return _complete(desk, desk.write(intent))

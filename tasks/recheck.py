@@ -7,6 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.context import TaskRunContext
 
 from components.boosting import predict
+from components.data.prediction_file import pseudonymous
 from components.data.predictions import predictions_of
 from components.data.reading import read_table
 from components.data.split import split_table
@@ -15,10 +16,12 @@ from components.fairness import one_row_per_person
 from components.gates import Decision, GoldenPredictions, Policy, run_gate
 from components.reporting import Report, render_verdict_markdown
 from tasks.champion import champion_at_start, require_same_split
-from tasks.evaluate import constant_answer, golden_predictions
+from tasks.evaluate import golden_predictions
 from tasks.evidence import keep_verdict
 from tasks.gate import constant_right
+from tasks.held_out import constant_answer
 from tasks.inputs import Source, load, open_categories, with_categories_of
+from tasks.keys import row_key
 from tasks.links import mlflow_link
 from tasks.partition import SplitShares
 from tasks.references import Rechecked, Run
@@ -41,7 +44,7 @@ def recheck(run: Run, source: Source, policy: Policy, golden: str | None, split:
         part = split_table(table, split.salt, tuple(split.as_record()["shares"]))
         gate = table.take(part.gate)
         gate = gate.take(one_row_per_person(gate))
-        predictions = predictions_of(gate, predict(champion.booster, gate))
+        predictions = pseudonymous(predictions_of(gate, predict(champion.booster, gate)), row_key(settings))
         kept = None
         if golden:
             rows = read_table(Path(golden), table.schema)

@@ -140,9 +140,14 @@ def close_run(client: MlflowClient, run_id: str, status: str) -> None:
         client.set_terminated(run_id, status)
 
 
+def how_it_ended(failure: BaseException) -> str:
+    """FAILED, or KILLED where it was Ctrl-C or a signal that ended the run, which Python raises as no `Exception`."""
+    return "FAILED" if isinstance(failure, Exception) else "KILLED"
+
+
 @contextmanager
 def stage_run(client: MlflowClient, parent: references.Run, stage: str) -> Iterator[Stage]:
-    """The nested run of a stage, FINISHED when the block ends and FAILED when it raises."""
+    """The nested run of a stage: FINISHED when the block ends, FAILED when it raises, KILLED when it was ended."""
     run = find_stage(client, parent["run_id"], parent["experiment_id"], stage)
     if run is None:
         tags = {MLFLOW_PARENT_RUN_ID: parent["run_id"], STAGE: stage, MLFLOW_RUN_NAME: stage}
@@ -151,8 +156,8 @@ def stage_run(client: MlflowClient, parent: references.Run, stage: str) -> Itera
         client.update_run(run.info.run_id, status="RUNNING")
     try:
         yield Stage(client, run.info.run_id)
-    except BaseException:
-        close_run(client, run.info.run_id, "FAILED")
+    except BaseException as failure:
+        close_run(client, run.info.run_id, how_it_ended(failure))
         raise
     close_run(client, run.info.run_id, "FINISHED")
 

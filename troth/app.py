@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from troth import data, ledger, model, run, server
+from troth import data, ledger, model, parties, run, server
 
 app = typer.Typer(
     name="troth",
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.add_typer(run.app, name="run")
 app.add_typer(data.app, name="data")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(parties.app, name="parties")
 app.command()(model.status)
 app.command()(model.report)
 app.command()(model.promote)

@@ -31,7 +31,7 @@ def tabular(
     schema: SchemaFile = None,
     years: Years = None,
     rows: Rows = None,
-    mode: Annotated[str, typer.Option(help="How to train: pooled.")] = "pooled",
+    mode: Annotated[str, typer.Option(help="How to train: pooled or secret_shared.")] = "pooled",
     partition: Annotated[
         str | None,
         typer.Option(
@@ -56,16 +56,16 @@ def tabular(
 
     `troth run tabular --data visits.csv --schema visits.yaml --policy strict`
 
-    `troth run tabular --source multiple_sclerosis --rows 20000 --set max_depth=3 --set rounds=100`
+    `troth run tabular --source multiple_sclerosis --rows 20000 --set max_depth=4 --set rounds=300`
     """
-    from components.boosting.modes import trainer
+    from components.boosting.modes import require_mode
     from flows.tabular import tabular as flow
     from tasks.policies import load_policy
     from troth.arguments import partition_of, source_of, training_of
     from troth.outcome import show
     from troth.session import require_a_ui, session
 
-    trainer(mode)
+    require_mode(mode)
     load_policy(policy)
     if ask:
         require_a_ui()
@@ -110,10 +110,10 @@ def recheck(
     from troth.outcome import show_recheck
     from troth.session import session
 
+    chosen = source_of(source, data, schema, years, rows)
     with session():
-        source = source_of(source, data, schema, years, rows)
         try:
-            outcome = flow(data=source, policy=policy, golden=str(golden) if golden else None)
+            outcome = flow(data=chosen, policy=policy, golden=str(golden) if golden else None)
         except BrokenPromise as broken:
             outcome = broken.outcome
     show_recheck(outcome)

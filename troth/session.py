@@ -6,9 +6,10 @@ so that one that does not costs a sentence and no waiting.
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from troth.terminal import tell_the_story
 
@@ -37,8 +38,11 @@ def session() -> Iterator[None]:
     _hush()
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+    from tasks.embedded_server import start_server
+
     # Joining the heartbeat thread takes a second a flow; a person at the terminal sees for themselves whether it lives.
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), tell_the_story():
+    with _ended_by_sigterm(), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), tell_the_story():
+        start_server()
         yield
 
 
@@ -57,6 +61,22 @@ def require_a_ui() -> None:
         raise InvalidInput(
             "--ask waits for an answer on Prefect's pages; start them with 'troth up', then run this again"
         )
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """While it lasts SIGTERM is an exit like any other, in which runs are closed and the embedded server is ended."""
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is _end:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _end(number: int, _) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # what it takes to end is not to be cut short by a second one
+    raise SystemExit(128 + number)
 
 
 def _hush() -> None:

@@ -3,7 +3,7 @@
 The loss of a row is its usual loss plus w D(old, new), with w = strength (alpha + beta 1[old right]). Gradients and
 hessians are in margins, in closed form, and depend on nothing but arrays, so any learner may use them. At temperature 1
 the binary case, and squared loss always, are plain training on softened labels; no custom objective is needed.
-Source: Yan et al., CVPR 2021, section 3 (focal distillation by KL and by logits); Hinton et al. 2015 (T^2).
+Source: Yan et al., CVPR 2021 (focal distillation); Hinton et al. 2015 (T^2). Gradients and hessians are derived here.
 """
 
 from typing import Literal

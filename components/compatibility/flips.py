@@ -1,4 +1,4 @@
-"""Flips between an old and a new model on the same rows (Yan et al., CVPR 2021, section 3).
+"""Flips between an old and a new model on the same rows (Yan et al., CVPR 2021).
 
 One small value object holds the four counts; every rate of being right (negative flip rate, relative NFR) is
 derived from it, overall and per group, so that no two places can disagree. Churn stands beside it: it asks what

@@ -17,7 +17,7 @@ from components.data.finding import Finding, Inspected, listed
 from components.data.leaks import gives_away, is_monotone_copy
 from components.data.schema import Schema
 from components.data.table import Table, as_text
-from components.data.types import is_flat, plain, with_numbers
+from components.data.types import is_flat, plain, with_names, with_numbers
 from components.errors import InvalidInput
 
 
@@ -35,7 +35,7 @@ def check_table(columns: pa.Table, schema: Schema, where: str, *, first_row: int
     """
     absent = column_findings(columns.column_names, schema, where)
     here = [name for name in schema.columns if columns.column_names.count(name) == 1]
-    of = Inspected(plain(columns.select(here)), schema, where, first_row)
+    of = Inspected(with_names(plain(columns.select(here)), schema), schema, where, first_row)
     if of.rows == 0:
         return [*absent, Finding(schema.person, None, f"{where} has a header and no rows; it must hold at least one")]
     found = [*absent, *_key_findings(of)]
@@ -64,7 +64,7 @@ def checked(columns: pa.Table, schema: Schema, where: str, *, first_row: int = 1
     """
     refuse(check_table(columns, schema, where, first_row=first_row))
     wanted = dict.fromkeys([*schema.columns, *also])
-    settled = with_numbers(plain(columns.select(list(wanted))), schema)
+    settled = with_numbers(with_names(plain(columns.select(list(wanted))), schema), schema)
     return Table(freeze_categories(schema, settled), settled)
 
 
@@ -152,7 +152,7 @@ def _duplicates(of: Inspected, keys: list[str]) -> Iterator[Finding]:
         return
     at = repeats[np.argmin(order[repeats + 1])]
     first, second = int(order[at]), int(order[at + 1])
-    key = " and ".join(f"{name} '{of.columns[name][first].as_py()}'" for name in keys)
+    key = " and ".join(f"'{name}'" for name in keys)  # never its values: sentences go into logs
     remedy = (
         "keep one of them"
         if of.schema.time
@@ -162,8 +162,8 @@ def _duplicates(of: Inspected, keys: list[str]) -> Iterator[Finding]:
         keys[0],
         of.row(second),
         (
-            f"{of.where}: {key} has several rows (first: rows {of.row(first)} and {of.row(second)}; "
-            f"{len(repeats)} such repeats); {remedy}"
+            f"{of.where}: rows {of.row(first)} and {of.row(second)} have the same {key} "
+            f"({len(repeats)} such {'repeat' if len(repeats) == 1 else 'repeats'}); {remedy}"
         ),
     )
 

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from components.data.finding import Finding, Inspected
 from components.data.schema import Feature, Group
-from components.data.table import as_text
+from components.data.table import as_text, spellings
 from components.data.types import NUMBER, is_flat, is_number, is_text
 
 MOST_CATEGORIES = 1000
@@ -109,7 +109,7 @@ def _category_findings(of: Inspected, name: str, feature: Feature) -> Iterator[F
                 ),
             )
         return
-    known = pc.is_in(values, value_set=pa.array(feature.categories, type=pa.string()))
+    known = pc.is_in(values, value_set=pa.array(list(spellings(feature.categories)), type=pa.string()))
     count, index = of.first(pc.and_(pc.invert(known), pc.is_valid(values)))
     if count:
         yield Finding(

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from components.data.check_features import number_findings, unusable
 from components.data.finding import Finding, Inspected, listed
 from components.data.schema import BinaryLabel, MulticlassLabel
-from components.data.table import as_text
+from components.data.table import as_text, spellings
 from components.data.types import is_flat
 
 
@@ -44,6 +44,7 @@ def label_findings(of: Inspected) -> Iterator[Finding]:
 
 def _binary_findings(of: Inspected, named: str, values: pa.ChunkedArray, positive: str) -> Iterator[Finding]:
     found = sorted(pc.unique(values.drop_null()).to_pylist())
+    meant = [value for value in found if value in spellings((positive,))]
     if len(found) > 2:
         yield Finding(
             of.schema.label.column,
@@ -53,7 +54,7 @@ def _binary_findings(of: Inspected, named: str, values: pa.ChunkedArray, positiv
                 "declare it multiclass or merge classes"
             ),
         )
-    elif positive not in found and len(found) == 2:
+    elif not meant and len(found) == 2:
         yield Finding(
             of.schema.label.column,
             None,
@@ -62,8 +63,8 @@ def _binary_findings(of: Inspected, named: str, values: pa.ChunkedArray, positiv
                 "set label.positive to one of them"
             ),
         )
-    elif len(found) == 1:
-        yield Finding(of.schema.label.column, None, f"{named} has one class only ('{found[0]}'); a model needs both")
+    elif len(found) == 1 or len(meant) == 2:
+        yield Finding(of.schema.label.column, None, f"{named} has one class only ({listed(found)}); a model needs both")
 
 
 def _class_findings(of: Inspected, named: str, values: pa.ChunkedArray, classes: tuple[str, ...]) -> Iterator[Finding]:

@@ -8,12 +8,13 @@ population, only their proportion differs, and scores must not be read as a pers
 
 References
 ----------
-Prevalence 309 to 362 per 100 000 US adults, female to male 2.8, highest at 55 to 64, falling from north to south:
-Wallin et al., Neurology 92, 2019. By ethnicity: Hittle et al., JAMA Neurology 80, 2023. Mononucleosis, smoking, obesity
-in youth, vitamin D: Ascherio and Munger, Seminars in Neurology 36, 2016. More visits before recognition (rate ratio 1.2
-to 1.9): Wijnands et al., Lancet Neurology 16, 2017. Optic neuritis 115 per 100 000: Braithwaite et al., JAMA Neurology
-77, 2020. Sizes of single risks, rates of symptoms and laboratory findings are choices in the published range or
-direction, not published figures.
+Prevalence 309 per 100 000 US adults in 2010, female to male 2.8, highest at 55 to 64, falling from north to south:
+Wallin et al., Neurology 92, 2019. By ethnicity 161 (Hispanic), 298 (Black), 375 (white) and 198 (other) per 100 000:
+Hittle et al., JAMA Neurology 80, 2023. That mononucleosis, smoking, obesity in youth and little vitamin D add to the
+risk: Ascherio and Munger, Seminars in Neurology 36, 2016. More visits before recognition (rate ratio 1.2 to 1.9):
+Wijnands et al., Lancet Neurology 16, 2017. Optic neuritis 115 per 100 000: Braithwaite et al., JAMA Neurology 77, 2020.
+The prevalence used, shares of the population, sizes of all other risks, rates of symptoms and laboratory findings are
+assumptions in the published direction, not published figures.
 """
 
 from collections.abc import Mapping
@@ -28,12 +29,12 @@ from components.data.table import Table
 from components.errors import InvalidInput
 
 PREVALENCE = 0.0034
-"""Of MS among adults, in the whole population."""
+"""Of MS among adults, in the whole population: an assumption, a tenth above what was published for 2010."""
 
 FEMALE_RISK = 2.8
 NORTHERN_RISK = 1.3
 ETHNICITIES = {"white": (0.62, 1.00), "hispanic": (0.17, 0.43), "black": (0.12, 0.80), "other": (0.09, 0.53)}
-"""Ethnicity → (share of adults, relative risk)."""
+"""Ethnicity → (share of adults, an assumption; prevalence against that of white people, Hittle et al.)."""
 
 SMOKING = {"never": (0.60, 1.0), "former": (0.24, 1.2), "current": (0.16, 1.5)}
 MONONUCLEOSIS_RISK = 2.2

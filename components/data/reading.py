@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
@@ -18,6 +17,7 @@ from components.data.check import check_table, checked, column_findings, refuse
 from components.data.finding import Finding
 from components.data.schema import Schema
 from components.data.table import Table
+from components.data.types import plain, with_names
 from components.errors import InvalidInput
 
 READABLE = (".csv", ".parquet")
@@ -68,8 +68,7 @@ def read_columns(path: Path | str) -> pa.Table:
 def read_rows(path: Path | str, schema: Schema) -> pa.Table:
     """Every column of a file of rows to be scored, read as `read_table` would read those of `schema`; not checked."""
     path = _readable(path)
-    names = column_names(path)
-    return _parquet(path, names) if path.suffix.lower() == ".parquet" else _csv(path, names, _text_columns(schema))
+    return with_names(plain(_columns(path, column_names(path), schema)[0]), schema)
 
 
 def column_names(path: Path) -> list[str]:
@@ -109,18 +108,7 @@ def _columns(path: Path, wanted: list[str], schema: Schema) -> tuple[pa.Table, i
     """The wanted columns, and the number the file gives to its first row."""
     if path.suffix.lower() == ".parquet":
         return _parquet(path, wanted), 1
-    return _csv(path, wanted, _text_columns(schema)), 2
-
-
-def _text_columns(schema: Schema) -> tuple[str, ...]:
-    """Columns whose values are names, whatever they look like."""
-    names = [schema.person]
-    names += [name for name, feature in schema.features.items() if feature.kind != "numeric"]
-    names += [schema.label.column] if schema.label.kind != "regression" else []
-    names += [group.column for group in schema.groups.values() if group.edges is None]
-    numeric = {name for name, feature in schema.features.items() if feature.kind == "numeric"}
-    banded = {group.column for group in schema.groups.values() if group.edges is not None}
-    return tuple(name for name in dict.fromkeys(names) if name not in numeric | banded)
+    return _csv(path, wanted, schema.names), 2
 
 
 def _csv(path: Path, wanted: list[str], texts: Iterable[str]) -> pa.Table:
@@ -140,17 +128,7 @@ def _csv(path: Path, wanted: list[str], texts: Iterable[str]) -> pa.Table:
         raise InvalidInput(f"file {path} cannot be read as CSV: {str(error).splitlines()[0]}") from None
     if any(pa.types.is_binary(kind) for kind in columns.schema.types):
         raise _not_utf8(path)
-    for name in texts:
-        columns = columns.set_column(columns.column_names.index(name), name, _without_point_zero(columns[name]))
     return columns
-
-
-def _without_point_zero(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """'3.0' as '3' where every value is a whole number: programs that write gaps as NaN write their neighbours so."""
-    for part in (column.slice(0, 1000), column):
-        if not pc.all(pc.match_substring_regex(part, r"^-?\d+(\.0+)?$")).as_py():
-            return column
-    return pc.replace_substring_regex(column, r"\.0+$", "")
 
 
 def _ragged(path: Path, parse: pa.csv.ParseOptions, convert: pa.csv.ConvertOptions) -> InvalidInput:

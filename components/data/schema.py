@@ -113,6 +113,8 @@ class Schema(_Frozen):
             raise ValueError(f"column '{label}' is the label and a feature too; a model may not see its label")
         if person in self.features:
             raise ValueError(f"column '{person}' identifies the person and is a feature too; a model may not see it")
+        if any(group.column == person for group in self.groups.values()):
+            raise ValueError(f"column '{person}' identifies the person and is a group too; a group is of many persons")
         if label in {person, self.time}:
             raise ValueError(f"column '{label}' is the label; the person and time columns are others")
         return self
@@ -128,6 +130,16 @@ class Schema(_Frozen):
     def keys(self) -> tuple[str, ...]:
         """The columns that together identify a row."""
         return (self.person, self.time) if self.time else (self.person,)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Columns whose values are names, whatever they look like: persons, categories, classes, unbanded groups."""
+        used_as_numbers = {name for name, feature in self.features.items() if feature.kind == "numeric"}
+        used_as_numbers |= {group.column for group in self.groups.values() if group.edges is not None}
+        names = [self.person, *(name for name, feature in self.features.items() if feature.kind != "numeric")]
+        names += [self.label.column] if self.label.kind != "regression" else []
+        names += [group.column for group in self.groups.values() if group.edges is None]
+        return tuple(name for name in dict.fromkeys(names) if name not in used_as_numbers)
 
     @property
     def classes(self) -> tuple[str, ...] | None:

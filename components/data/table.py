@@ -6,7 +6,7 @@ gate and the loader agree on it to the bit.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +18,9 @@ from components.data.schema import BinaryLabel, Feature, Group, MulticlassLabel,
 
 UNKNOWN = "unknown"
 """The level shown for a row whose group is not recorded; it is a group like any other and is never left out."""
+
+BOOLEANS = {"false": ("false", "0", "False", "FALSE"), "true": ("true", "1", "True", "TRUE")}
+"""A boolean, and the ways files and schemas write it; tables hold the first."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ class Table:
         column, label = self.columns[self.schema.label.column], self.schema.label
         match label:
             case BinaryLabel():
-                return _equals(column, label.positive).astype(np.int32)
+                positive = pa.array(list(spellings((label.positive,))))
+                return pc.is_in(as_text(column), value_set=positive).to_numpy().astype(np.int32)
             case MulticlassLabel():
                 return encode(column, Feature(kind="categorical", categories=label.classes)).astype(np.int32)
             case _:
@@ -83,8 +87,12 @@ class Table:
 
     @cached_property
     def groups(self) -> dict[str, GroupColumn]:
-        """Every declared group, decoded to its shown levels."""
-        return {name: group_column(self.columns[group.column], group) for name, group in self.schema.groups.items()}
+        """Every declared group whose column is here (an owner's part may lack some), decoded to its shown levels."""
+        return {
+            name: group_column(self.columns[group.column], group)
+            for name, group in self.schema.groups.items()
+            if group.column in self.columns.column_names
+        }
 
     @property
     def person(self) -> np.ndarray:
@@ -109,25 +117,29 @@ class Table:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) over schema, column names, types and values; the same rows in the same order give the same."""
+        """SHA-256 (hex) over schema, column names and values; the same rows in the same order give the same.
+
+        A number is the same number whatever type a file keeps it in.
+        """
         sha = hashlib.sha256(self.schema.model_dump_json().encode())
         for name in sorted(self.columns.column_names):
-            column = self.columns[name]
-            sha.update(f"{name}:{column.type}:{len(column)}\n".encode())
-            sha.update(_value_bytes(column))
+            kind, values = _kind_and_values(self.columns[name])
+            sha.update(f"{name}:{kind}:{len(self)}\n".encode())
+            sha.update(values)
         return sha.hexdigest()
 
 
 def encode(column: pa.ChunkedArray, feature: Feature) -> np.ndarray:
     """A feature column as (n,) float32: the number itself, or the position of the category; NaN where missing.
 
-    A category outside the declared ones counts as missing, which is what a model trained on the declared ones can say
-    about it.
+    A category outside the declared ones (however spelt, see `spellings`) counts as missing, which is what a model
+    trained on the declared ones can say about it.
     """
     if feature.kind == "numeric":
         return pc.cast(column, pa.float32(), safe=False).to_numpy()
-    positions = pc.index_in(as_text(column), value_set=pa.array(feature.categories, type=pa.string()))
-    return pc.cast(positions, pa.float32()).to_numpy()
+    spelt = spellings(feature.categories)
+    found = pc.index_in(as_text(column), value_set=pa.array(list(spelt), type=pa.string()))
+    return pc.take(pa.array(list(spelt.values()), type=pa.float32()), found).to_numpy()
 
 
 def group_column(column: pa.ChunkedArray, group: Group) -> GroupColumn:
@@ -136,7 +148,9 @@ def group_column(column: pa.ChunkedArray, group: Group) -> GroupColumn:
         return _bands(pc.cast(column, pa.float64(), safe=False).to_numpy(), group.edges)
     encoded = as_text(column).combine_chunks().dictionary_encode()
     values = encoded.dictionary.to_pylist()
-    shown = [group.names.get(value, value) for value in values]
+    names = tuple(group.names.values())
+    named = {spelling: names[position] for spelling, position in spellings(tuple(group.names)).items()}
+    shown = [named.get(value, value) for value in values]
     levels = tuple(sorted({*shown, *([UNKNOWN] if encoded.null_count else [])}))
     position = {level: code for code, level in enumerate(levels)}
     lookup = np.array([*(position[name] for name in shown), position.get(UNKNOWN, -1)], dtype=np.int32)
@@ -157,35 +171,46 @@ def _bands(values: np.ndarray, edges: tuple[float, ...]) -> GroupColumn:
 
 
 def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Values as text; whole floats lose their '.0' so that 1 and 1.0 name the same level."""
-    if pa.types.is_boolean(column.type):
-        column = pc.cast(column, pa.int8())
+    """Values as text: 'true' and 'false'; whole floats without '.0', so that 1 and 1.0 name the same level."""
+    return pc.cast(_without_fractions(column), pa.string())
+
+
+def spellings(declared: Sequence[str]) -> dict[str, int]:
+    """Every spelling of the `declared` values, with their position.
+
+    Each is spelt as it is written, but booleans, which files write in many ways: '1' stands for true, 'False' for 0.
+    """
+    meant = [next((meaning for meaning, words in BOOLEANS.items() if value in words), None) for value in declared]
+    if None in meant or len(set(meant)) < len(meant):
+        return {value: position for position, value in enumerate(declared)}
+    return {word: position for position, meaning in enumerate(meant) for word in BOOLEANS[meaning]}
+
+
+def _without_fractions(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Floats that are all whole numbers as integers; anything else as it is."""
     if pa.types.is_floating(column.type):
-        whole = pc.all(pc.and_(pc.equal(column, pc.floor(column)), pc.less(pc.abs(column), 2.0**53))).as_py()
-        column = pc.cast(column, pa.int64()) if whole else column
-    return pc.cast(column, pa.string())
+        whole = pc.and_(pc.equal(column, pc.floor(column)), pc.less(pc.abs(column), 2.0**53))
+        return pc.cast(column, pa.int64()) if pc.all(whole).as_py() else column
+    return column
 
 
 def _as_strings(column: pa.ChunkedArray) -> np.ndarray:
     return as_text(column).to_numpy().astype(str)
 
 
-def _value_bytes(column: pa.ChunkedArray) -> bytes:
+def _kind_and_values(column: pa.ChunkedArray) -> tuple[str, bytes]:
     """The values alone: what lies under a null, in a slice's neighbours or in padding must not reach the digest."""
     known = np.packbits(pc.is_valid(column).to_numpy()).tobytes()
-    values = pc.drop_null(column)
-    if pa.types.is_integer(values.type):
-        return known + values.to_numpy().tobytes()
+    values = _without_fractions(pc.drop_null(column))
+    if pa.types.is_integer(values.type) or pa.types.is_boolean(values.type):
+        return "whole", known + values.to_numpy().astype(np.int64).tobytes()
     if pa.types.is_floating(values.type):
-        return known + (values.to_numpy() + 0.0).tobytes()  # -0.0 and 0.0 are one value
+        return "number", known + (values.to_numpy().astype(np.float64) + 0.0).tobytes()  # -0.0 and 0.0 are one value
+    kind = str(values.type) if pa.types.is_temporal(values.type) else "text"
     text = pa.concat_arrays(pc.cast(values, pa.large_string()).chunks or [pa.array([], pa.large_string())])
     if not len(text):
-        return known
+        return kind, known
     _, offsets, characters = text.buffers()
     ends = np.frombuffer(offsets, dtype=np.int64)[text.offset : text.offset + len(text) + 1]
     used = characters.slice(ends[0], ends[-1] - ends[0]).to_pybytes() if ends[-1] > ends[0] else b""
-    return known + (ends - ends[0]).tobytes() + used
-
-
-def _equals(column: pa.ChunkedArray, value: str) -> np.ndarray:
-    return pc.fill_null(pc.equal(as_text(column), value), False).to_numpy()
+    return kind, known + (ends - ends[0]).tobytes() + used

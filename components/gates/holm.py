@@ -27,14 +27,3 @@ def holm_levels(p_values: np.ndarray, level: float, weights: np.ndarray | None =
     levels = np.empty(len(p_values))
     levels[order] = level * weights[order] / weight_left
     return levels
-
-
-def holm_adjusted(p_values: np.ndarray) -> np.ndarray:
-    """Step-down adjusted p-values: at most a level exactly when Holm rejects at that level."""
-    p_values = np.asarray(p_values, float)
-    count = len(p_values)
-    order = np.argsort(p_values, kind="stable")
-    stepped = np.maximum.accumulate(p_values[order] * (count - np.arange(count)))
-    adjusted = np.empty(count)
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted

@@ -4,14 +4,12 @@ Every function works on arrays that broadcast; `level` is the one-sided probabil
 confidence), and `z` its normal quantile. A bound at a level is within a budget exactly when the p-value against that
 budget is within the level, so what a report shows is what was decided by.
 
-Sources: Clopper and Pearson 1934; McNemar, Psychometrika 12 (1947); Tango, Statistics in Medicine 17 (1998) 891;
-Newcombe, Statistics in Medicine 17 (1998) 873, method 10.
+Sources: Clopper and Pearson 1934; Tango, Statistics in Medicine 17 (1998) 891; Newcombe, Statistics in Medicine 17
+(1998) 873, method 10.
 """
 
-from math import ceil
-
 import numpy as np
-from scipy.special import betainc, ndtri
+from scipy.special import betainc
 
 from components.fairness.intervals import clopper_pearson_lower, clopper_pearson_upper, wilson_bounds
 from components.gates.roots import increasing_root
@@ -21,11 +19,8 @@ __all__ = [
     "binomial_at_most",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
-    "events_allowed",
-    "mcnemar_worse",
     "newcombe_lower",
     "newcombe_upper",
-    "rows_to_plan_gap",
     "tango_lower",
     "tango_score",
     "tango_upper",
@@ -51,19 +46,6 @@ def binomial_at_least(events: np.ndarray, trials: np.ndarray, rate: np.ndarray |
     events, trials = np.broadcast_arrays(np.asarray(events, float), np.asarray(trials, float))
     some = events > 0
     return np.where(some, betainc(np.where(some, events, 1), trials - events + 1, rate), 1.0)
-
-
-def mcnemar_worse(negative: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """Exact one-sided McNemar p-value for "the new model errs more": P(X >= negative), X ~ Binomial(flips, 1/2)."""
-    negative, positive = np.asarray(negative, float), np.asarray(positive, float)
-    return binomial_at_least(negative, negative + positive, 0.5)
-
-
-def events_allowed(trials: int, budget: float, level: float) -> int | None:
-    """The most events of `trials` whose Clopper-Pearson upper bound is within `budget`; None where even 0 is not."""
-    events = np.arange(int(trials * budget) + 1)
-    within = binomial_at_most(events, trials, budget) <= level
-    return int(within.sum()) - 1 if within.any() else None
 
 
 def tango_score(negative: np.ndarray, positive: np.ndarray, rows: np.ndarray, rise: np.ndarray | float) -> np.ndarray:
@@ -111,12 +93,3 @@ def newcombe_upper(events, trials, other_events, other_trials, z) -> np.ndarray:
     other_lower = wilson_bounds(other_events, other_trials, z)[0]
     bound = rate - other_rate + np.hypot(upper - rate, other_rate - other_lower)
     return np.where(some, np.minimum(bound, 1.0), 1.0)
-
-
-def rows_to_plan_gap(rate: float, tolerance: float, *, level: float = 0.05, power: float = 0.8) -> int:
-    """Rows of a group that pass a gap gate with probability `power` when the group errs no more than the others.
-
-    Normal approximation against a far larger complement: (z_level + z_power)^2 rate (1 - rate) / tolerance^2.
-    """
-    z = ndtri(1 - level) + ndtri(power)
-    return ceil(z * z * rate * (1 - rate) / (tolerance * tolerance))

@@ -131,6 +131,8 @@ def _rows_by_column(table: Table, column: str, *, prefix: bool = True) -> dict[s
         raise InvalidInput(
             f"column '{column}' of the partition is not in the table; it has {listed(table.columns.column_names)}"
         )
+    if column == table.schema.person:
+        raise InvalidInput(f"column '{column}' names persons, who are dealt and are no owners; deal by another column")
     text = as_text(table.columns[column])
     if text.null_count:
         raise InvalidInput(

@@ -73,6 +73,9 @@ class Vertical(_Plan):
     overlap: float = Field(
         default=1.0, gt=0, le=1, description="Share of persons each owner has on record; below 1 each lacks others."
     )
+    missing_rows: Literal["drop", "keep"] = Field(
+        "drop", description="Rows that a side lacks: left out of the join, or kept with that side's columns missing."
+    )
 
 
 class Mixed(_Plan):

@@ -1,7 +1,7 @@
 """The four counts behind every figure about an update, drawn as what they are: a table of who was right.
 
 Beside it stands the negative flip rate against its budget and against the noise floor, the rate between two retrains
-that differ only in the seed (Yan et al., CVPR 2021, section 3).
+that differ only in the seed (negative flips: Yan et al., CVPR 2021).
 """
 
 from math import isnan

@@ -107,6 +107,21 @@ def test_the_partition_changes_nothing_in_mode_pooled(run, table, client):
     assert len(set(digests)) == 1
 
 
+def test_rows_a_side_lacks_are_dropped_or_kept_as_the_plan_says(run, table, client):
+    sides = {"hospital": ["dose", "site", "outcome"], "insurer": ["marker", "sex", "age"]}
+    joined = {}
+    for missing in ("drop", "keep"):
+        run(table(), partition_plan=Vertical(columns=sides, overlap=0.7, missing_rows=missing))
+        newest = client.search_runs(
+            [client.get_experiment_by_name("troth-tabular").experiment_id], "tags.`troth.stage` = 'partition'"
+        )[0]
+        joined[missing] = (newest.data.metrics["rows"], newest.data.metrics["join.lacking.insurer"])
+
+    labelled = 840  # seven persons in ten of 1200 are on record where the label is
+    assert joined["keep"][0] == labelled
+    assert joined["drop"][0] == labelled - joined["drop"][1]
+
+
 def test_owners_keep_their_rows_to_themselves_and_no_row_reaches_mlflow(run, table, people, home):
     run(table(), partition_plan=Even(owners=3))
 

@@ -9,7 +9,7 @@ from components.errors import InvalidInput
 from tasks.loader import champion_of
 from tasks.promotion import decide_promotion, promote_by_hand, rollback
 from tasks.promotion_ledger import HEAD_TAG, SEQUENCE_TAG, examine, ledger_of
-from tasks.promotion_steps import recover
+from tasks.promotion_steps import desk_of
 from tests.tasks.conftest import NAME, verdict_of
 
 
@@ -239,9 +239,10 @@ def test_starting_over_after_a_stolen_key(place):
     assert_champion(place, "2")
 
 
-def test_recovery_of_a_sound_registry_does_nothing(place):
+def test_opening_a_sound_ledger_changes_nothing(place):
     place.decide("1")
-    assert recover(place.client, place.settings, NAME) is None
+    with desk_of(place.client, place.settings, NAME) as desk:
+        assert desk.finished is None
     assert actions(place) == ["promote", "promoted"]
 
 

@@ -10,7 +10,7 @@ from components.ledger import Ledger
 from tasks.loader import champion_of, load
 from tasks.promotion import promote_by_hand, rollback
 from tasks.promotion_ledger import examine, ledger_of
-from tasks.promotion_steps import recover
+from tasks.promotion_steps import desk_of
 from tests.tasks.conftest import NAME, Place, copied
 
 ROOT = Path(__file__).parents[2]
@@ -120,14 +120,15 @@ def survives(operation: str, steps: int, place: Place, processes) -> bool:
     return child.exitcode == DIED
 
 
-def test_recovery_gives_a_promotion_up_when_its_version_is_gone(new_place, processes):
+def test_a_promotion_is_given_up_when_its_version_is_gone(new_place, processes):
     place = new_place()
     child = processes.Process(target=die_at, args=(place, "promote", 5))
     child.start()
     child.join()
     assert place.alias("champion") == "2"
     place.client.delete_model_version(NAME, "2")
-    assert recover(place.client, place.settings, NAME).action == "abandon"
+    with desk_of(place.client, place.settings, NAME) as desk:
+        assert desk.finished.action == "abandon"
     assert (place.alias("champion"), place.alias("previous")) == ("1", "4")
     assert champion_of(place.client, place.settings, NAME).version == "1"
 

@@ -183,7 +183,7 @@ def test_group_of_many_levels_is_a_warning(change, schema):
 def test_duplicate_person_names_both_rows_and_the_time_column(change, schema):
     finding = the_finding(change(patient={9: "p002", 200: "p001"}), schema, first_row=2)
     assert (finding.column, finding.row) == ("patient", 11)
-    assert all(part in finding.sentence for part in ("'p002'", "rows 4 and 11", "time column", "2 such"))
+    assert all(part in finding.sentence for part in ("'patient'", "rows 4 and 11", "time column", "2 such"))
 
 
 def test_duplicate_person_and_time(columns, schema):
@@ -192,9 +192,28 @@ def test_duplicate_person_and_time(columns, schema):
     twice = pa.concat_tables([years, years.slice(5, 1)])
     finding = the_finding(twice, timed)
     assert finding.row == 301
-    assert "year '1'" in finding.sentence
+    assert "the same 'patient' and 'year'" in finding.sentence
     later = years.slice(5, 1).set_column(years.num_columns - 1, "year", pa.array([2]))
     assert check_table(pa.concat_tables([years, later]), timed, "patients.csv") == []
+
+
+@pytest.mark.parametrize(
+    "people", [{9: "p002"}, {3: None}, dict.fromkeys(range(300), "p002"), {n: f"p00{n % 2}" for n in range(300)}]
+)
+def test_no_sentence_holds_a_person(change, schema, people):
+    found = check_table(change(patient=people), schema, "patients.csv")
+    assert found
+    assert not [finding.sentence for finding in found if "p00" in finding.sentence]
+
+
+def test_a_group_of_persons_is_refused(schema):
+    document = schema.model_dump() | {"groups": {"who": {"column": "patient", "edges": [1, 2]}}}
+    with pytest.raises(ValueError, match="'patient'.*many persons"):
+        Schema.model_validate(document)
+
+
+def test_a_label_of_two_spellings_of_one_class(change, schema):
+    assert "one class only" in the_finding(change(relapse=["1", "true"] * 150), schema).sentence
 
 
 def test_missing_person(change, schema):

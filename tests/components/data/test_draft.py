@@ -1,11 +1,13 @@
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from components.data.check import check_table
 from components.data.draft import draft_schema, write_draft
 from components.data.multiple_sclerosis import simulate_multiple_sclerosis
 from components.data.rand_hie import load_rand_hie
+from components.data.reading import read_columns, read_table
 from components.data.schema import read_schema
 from components.errors import InvalidInput
 
@@ -72,6 +74,20 @@ def test_numbers_and_many_classes_make_other_labels(visits):
     assert draft_schema(visits.set_column(9, "target", [rng.normal(size=400)]), "t").schema.label.kind == "regression"
     classes = rng.choice(["a", "b", "c"], 400)
     assert draft_schema(visits.set_column(9, "target", [classes]), "t").schema.label.classes == ("a", "b", "c")
+
+
+def test_booleans_are_drafted_alike_from_every_file(visits, tmp_path):
+    flags = np.random.default_rng(2).random((2, len(visits))) < 0.5
+    table = visits.select(["patient_id", "year", "Age"]).append_column("female", [flags[0]])
+    table = table.append_column("outcome", [flags[1]])
+    pq.write_table(table, tmp_path / "t.parquet")
+    table.to_pandas().to_csv(tmp_path / "t.csv", index=False)
+    drafts = [draft_schema(read_columns(tmp_path / name), "t") for name in ("t.parquet", "t.csv")]
+    assert drafts[0] == drafts[1]
+    read = [read_table(tmp_path / name, drafts[0].schema) for name in ("t.parquet", "t.csv")]
+    assert read[0].groups["sex"].levels == ("female", "male")
+    np.testing.assert_array_equal(read[0].labels, flags[1])
+    assert read[0].digest == read[1].digest
 
 
 def test_nobody_to_be_the_person(visits):

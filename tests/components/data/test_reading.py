@@ -31,6 +31,68 @@ def test_csv_and_parquet_give_the_same_table(csv_file, parquet_file, schema, col
     assert from_csv.groups["age_band"].levels == from_parquet.groups["age_band"].levels
 
 
+@pytest.fixture
+def flags(tmp_path):
+    """A function that writes a table of booleans to every kind of file, CSV in several spellings."""
+
+    def write(rows: int = 200) -> list:
+        rng = np.random.default_rng(0)
+        drawn = {name: rng.random(rows) < 0.4 for name in ("smoker", "insured", "dose", "relapse")}
+        ids = [f"p{row}" for row in range(rows)]
+        paths = [tmp_path / "flags.parquet"]
+        pq.write_table(pa.table({"id": ids, **drawn}), paths[0])
+        for spelling in (("false", "true"), ("False", "True"), ("FALSE", "TRUE")):
+            paths.append(tmp_path / f"{spelling[1]}.csv")
+            words = {name: np.array(spelling)[values.astype(int)] for name, values in drawn.items()}
+            pa.csv.write_csv(pa.table({"id": ids, **words}), paths[-1])
+        return paths
+
+    return write
+
+
+@pytest.mark.parametrize("positive", ["1", "true", "True"])
+@pytest.mark.parametrize("categories", [None, ("false", "true"), ("0", "1")])
+def test_booleans_are_the_same_from_every_file(flags, positive, categories):
+    schema = Schema(
+        name="flags",
+        features={"smoker": {"kind": "categorical", "categories": categories}, "dose": {}},
+        groups={"insured": {"column": "insured"}, "cover": {"column": "insured", "names": {"1": "yes", "0": "no"}}},
+        label={"column": "relapse", "positive": positive},
+        person="id",
+    )
+    first, *others = [read_table(path, schema) for path in flags()]
+    assert first.schema.features["smoker"].categories == (categories or ("false", "true"))
+    assert first.groups["insured"].levels == ("false", "true")
+    assert first.groups["cover"].levels == ("no", "yes")
+    assert set(first.labels) == {0, 1}
+    truth = pq.read_table(flags()[0])
+    np.testing.assert_array_equal(first.labels, truth["relapse"].to_numpy())
+    np.testing.assert_array_equal(first.features, np.column_stack([truth["smoker"], truth["dose"]]))
+    for other in others:
+        np.testing.assert_array_equal(first.features, other.features)
+        np.testing.assert_array_equal(first.labels, other.labels)
+        assert other.groups["insured"].levels == ("false", "true")
+        assert other.digest == first.digest
+
+
+def test_declared_words_stay_as_they_are(tmp_path):
+    schema = Schema(
+        name="t",
+        features={"x": {"kind": "categorical", "categories": ["True", "maybe"]}, "code": {"kind": "categorical"}},
+        label={"column": "y"},
+        person="id",
+    )
+    path = tmp_path / "t.csv"
+    path.write_text("id,x,code,y\n1,True,1.0,0\n2,True,,1\n")
+    table = read_table(path, schema)
+    assert table.columns["x"].to_pylist() == ["True", "True"]
+    assert table.features[:, 0].tolist() == [0, 0]
+
+
+def test_a_table_is_the_same_from_csv_and_parquet_digest_included(csv_file, parquet_file, schema):
+    assert read_table(csv_file, schema).digest == read_table(parquet_file, schema).digest
+
+
 def lines_changed(path, change):
     lines = path.read_text().splitlines()
     path.write_text("\n".join(change(lines)) + "\n")

@@ -4,11 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from components.data.schema import Schema
-from components.data.table import Table, as_text
+from components.data.schema import Feature, Group, Schema
+from components.data.table import Table, as_text, encode, group_column
 
 SCHEMA = Schema(name="t", features={"x": {}}, label={"column": "y"}, person="p")
 
@@ -64,4 +65,30 @@ def test_text_of_numbers():
     assert as_text(pa.chunked_array([[1.0, None, 3.0]])).to_pylist() == ["1", None, "3"]
     assert as_text(pa.chunked_array([[1.5, 2.0]])).to_pylist() == ["1.5", "2"]
     assert as_text(pa.chunked_array([[1e300, 2.0]])).null_count == 0
-    assert as_text(pa.chunked_array([[True, False]])).to_pylist() == ["1", "0"]
+    assert as_text(pa.chunked_array([[True, None, False]])).to_pylist() == ["true", None, "false"]
+
+
+def test_a_number_is_the_same_number_in_every_type():
+    digests = {
+        Table(SCHEMA, pa.table({"p": ["a", "b"], "x": pa.array([1, 2], kind), "y": [0, 1]})).digest
+        for kind in (pa.int8(), pa.int64(), pa.uint16(), pa.float32(), pa.float64())
+    }
+    assert len(digests) == 1
+    assert Table(SCHEMA, pa.table({"p": ["1", "2"], "x": ["1", "2"], "y": [0, 1]})).digest not in digests
+
+
+@pytest.mark.parametrize("values", [[True, None, False], [1, None, 0], ["true", None, "false"], ["True", None, "0"]])
+@pytest.mark.parametrize("words", [("0", "1"), ("false", "true"), ("FALSE", "TRUE")])
+def test_booleans_mean_what_is_declared_however_they_are_spelt(values, words):
+    column = pa.chunked_array([values])
+    codes = encode(column, Feature(kind="categorical", categories=words))
+    np.testing.assert_array_equal(codes, [1, np.nan, 0])
+    shown = group_column(column, Group(column="g", names=dict(zip(words, ("no", "yes"), strict=True))))
+    assert [shown.levels[code] for code in shown.codes] == ["yes", "unknown", "no"]
+
+
+def test_codes_are_no_booleans():
+    codes = encode(pa.chunked_array([["1", "true", "2"]]), Feature(kind="categorical", categories=("0", "1", "2")))
+    np.testing.assert_array_equal(codes, [1, np.nan, 2])
+    both = encode(pa.chunked_array([["1", "true"]]), Feature(kind="categorical", categories=("1", "true")))
+    assert both.tolist() == [0, 1]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom, binomtest
 
 from components.gates.evidence import Gaps, PairedRises, Shares
 
@@ -69,3 +70,32 @@ def test_no_rows_show_nothing(found):
     assert found.p_within[0] >= 0.5
     assert found.p_beyond[0] >= 0.5
     assert np.isnan(found.growth_needed(np.array([0.05]))[0])
+
+
+@pytest.mark.parametrize(("negative", "positive"), [(0, 0), (5, 2), (50, 52), (1, 8)])
+def test_a_share_of_flips_against_one_half_is_mcnemars_exact_test(negative, positive):
+    flips = negative + positive
+    asked = Shares(np.array([negative]), np.array([flips]), 0.5)
+    assert asked.p_beyond[0] == pytest.approx(binom.sf(negative - 1, flips, 0.5))
+
+
+def test_mcnemar_is_no_flip_gate():
+    """One answer in twenty gets worse and McNemar sees nothing."""
+    assert binomtest(50, 102).pvalue == pytest.approx(0.92, abs=0.005)
+    assert Shares(np.array([50]), np.array([102]), 0.5).p_beyond[0] > 0.5
+
+
+@pytest.mark.parametrize(("rows", "allowed"), [(299, 0), (500, 1), (1000, 4), (2000, 12), (5000, 38)])
+def test_flips_a_one_percent_budget_allows(rows, allowed):
+    within = Shares(np.array([allowed, allowed + 1]), np.array([rows, rows]), 0.01).p_within <= 0.05
+    assert within.tolist() == [True, False]
+    assert Shares(np.array([0]), np.array([298]), 0.01).p_within[0] > 0.05
+
+
+@pytest.mark.parametrize(("rows", "is_enough"), [(223, False), (293, False), (294, True), (300, True)])
+def test_rows_that_pass_a_gap_four_times_in_five(rows, is_enough):
+    """Every outcome of a group that errs as often as everyone else, one row in ten, each with its probability."""
+    events = np.arange(rows + 1)
+    others = np.full(rows + 1, 100_000)
+    passes = Gaps(events, np.full(rows + 1, rows), others, 10 * others, 0.05).p_within <= 0.05
+    assert (binom.pmf(events, rows, 0.1)[passes].sum() >= 0.8) == is_enough

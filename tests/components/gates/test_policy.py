@@ -2,10 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+from components.boosting import BoostingParameters, predict, train_pooled
+from components.boosting.blend import blend
+from components.data.predictions import predictions_of
+from components.data.rand_hie import load_rand_hie
+from components.data.split import split_table
 from components.errors import InvalidInput
+from components.fairness import one_row_per_person
+from components.gates import run_gate
 from components.gates.policy import Policy, read_policy, rows_without_event
 from components.gates.statistics import clopper_pearson_upper
 
@@ -22,7 +30,7 @@ def written(tmp_path):
     return write
 
 
-@pytest.mark.parametrize("name", ["default", "strict", "lenient"])
+@pytest.mark.parametrize("name", ["default", "strict", "lenient", "rand_hie", "recheck"])
 def test_shipped_policies_are_valid_and_named_after_their_file(name):
     assert read_policy(SHIPPED / f"{name}.yaml").name == name
 
@@ -103,3 +111,23 @@ def test_rows_without_event_are_the_fewest_that_show_a_budget(budget, level):
 
 def test_eight_groups_need_505_rows_each():
     assert rows_without_event(0.01, 0.05 / 8) == 505
+
+
+def test_the_policy_of_the_rand_records_judges_pairs_and_lists_those_too_small():
+    table = load_rand_hie((1, 2, 3))
+    part = split_table(table, "troth")
+    train, gate = table.take(part.train), table.take(part.gate)
+    gate = gate.take(one_row_per_person(gate))
+    settings = BoostingParameters(threads=1)
+    old, new = (train_pooled(train.take(rows), settings) for rows in (train.time == 1, train.time <= 3))
+    both = (old, blend(new, old, old_weight=0.5))
+    champion, candidate = (predictions_of(gate, predict(booster, gate)) for booster in both)
+    document = read_policy(SHIPPED / "rand_hie.yaml").model_dump(exclude_none=True)
+    without_golden = Policy.model_validate({key: value for key, value in document.items() if key != "golden_set"})
+    constant = gate.labels == np.bincount(train.labels).argmax()
+    verdict = run_gate(without_golden, candidate, champion, constant_right=constant)
+
+    pairs = [check for check in verdict.checks if "&" in check.subject]
+    assert len({check.subject for check in pairs}) == 28
+    assert all(check.rows >= 150 for check in pairs)
+    assert len([name for name in verdict.unjudged if "&" in name]) == 34

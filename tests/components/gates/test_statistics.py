@@ -15,11 +15,8 @@ from components.gates.statistics import (
     binomial_at_most,
     clopper_pearson_lower,
     clopper_pearson_upper,
-    events_allowed,
-    mcnemar_worse,
     newcombe_lower,
     newcombe_upper,
-    rows_to_plan_gap,
     tango_lower,
     tango_score,
     tango_upper,
@@ -74,28 +71,6 @@ def test_no_trials_say_nothing():
 def test_wilson_is_statsmodels(events, trials):
     expected = proportion_confint(events, trials, alpha=0.10, method="wilson")
     np.testing.assert_allclose(wilson_bounds(events, trials, Z95), expected, atol=1e-12)
-
-
-def test_mcnemar_counts_every_outcome_of_the_flips():
-    for negative, positive in ((0, 0), (5, 2), (50, 52), (1, 8)):
-        outcomes = binom.pmf(np.arange(negative + positive + 1), negative + positive, 0.5)
-        assert mcnemar_worse(negative, positive) == pytest.approx(outcomes[negative:].sum())
-
-
-def test_mcnemar_is_no_flip_gate():
-    """One in twenty answers gets worse and McNemar sees nothing."""
-    assert binomtest(50, 102).pvalue == pytest.approx(0.92, abs=0.005)
-    assert mcnemar_worse(50, 52) == pytest.approx(binomtest(50, 102, alternative="greater").pvalue)
-
-
-@pytest.mark.parametrize(("rows", "allowed"), [(298, None), (299, 0), (1000, 4), (2000, 12), (5000, 38)])
-def test_flips_a_one_percent_budget_allows(rows, allowed):
-    assert events_allowed(rows, 0.01, 0.05) == allowed
-
-
-@pytest.mark.parametrize(("tolerance", "rows"), [(0.05, 223), (0.02, 1392)])
-def test_rows_to_plan_for_a_gap_at_a_rate_of_one_in_ten(tolerance, rows):
-    assert rows_to_plan_gap(0.10, tolerance) == rows
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,12 @@ def test_a_column_that_is_not_there(table, sides):
         deal(table, ByColumn(column="town"), 0)
 
 
+def test_persons_are_no_owners(table):
+    with pytest.raises(InvalidInput, match="'patient' names persons") as refusal:
+        deal(table, ByColumn(column="patient"), 0)
+    assert "p00" not in str(refusal.value)
+
+
 def test_missing_and_clashing_owner_values(table):
     names = table.columns["hospital"].to_pylist()
     position = table.columns.column_names.index("hospital")
