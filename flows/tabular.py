@@ -7,13 +7,14 @@ from pydantic import Field
 
 from components.boosting import BoostingParameters, CandidatePlan
 from components.partition import PartitionPlan
+from tasks.apart import require_fits
 from tasks.approval import ask_a_person
 from tasks.evaluate import evaluate
 from tasks.gate import gate
 from tasks.inputs import RandHie, Source, name_of, request_of
 from tasks.partition import SplitShares, partition
 from tasks.pipeline import pipeline_run
-from tasks.policies import load_policy
+from tasks.policies import load_policy, require_judgeable
 from tasks.promote import override, promote
 from tasks.references import Promoted
 from tasks.register import register
@@ -51,6 +52,7 @@ def tabular(
 ) -> Promoted:
     """Train a candidate, hold it against the champion, and let it into production if it keeps every promise."""
     rules = load_policy(policy)
+    require_fits(data, mode, partition_plan)
     model = model or load_settings().model_name("tabular", name_of(data))
     request = request_of(
         data=data,
@@ -68,6 +70,7 @@ def tabular(
         return before
     with pipeline_run("tabular", name=f"tabular {data.kind} {mode}", model=model, request=request) as run:
         dealt = partition(run, data, partition_plan, split, golden, seed)
+        require_judgeable(rules, dealt)
         trained = train(run, dealt, mode, training, candidates)
         evaluated = evaluate(run, dealt, trained, rules.choice, golden)
         judged = gate(run, evaluated, rules)

@@ -16,9 +16,9 @@ from tasks.loader import past_champion
 from tasks.references import Run
 from tasks.settings import Settings
 
-THROUGH, SPLIT, SHARES = "troth.trained_through", "troth.split", "troth.shares"
-"""Tags of a version: the newest time among the rows it was trained on, how people were divided, and, where owners hold
-shares of it, the keys these are found by, with weights."""
+THROUGH, SPLIT, SHARES, LEVELS = "troth.trained_through", "troth.split", "troth.shares", "troth.levels"
+"""Tags of a version: the newest time among the rows it was trained on, how people were divided, where owners hold
+shares of it the keys these are found by, with weights, and each group's levels among the rows it was judged on."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Champion:
     trained_through: float | None
     split: str | None
     shares: str | None
+    levels: str | None = None
 
     @property
     def share_terms(self) -> list[list]:
@@ -52,6 +53,7 @@ def champion_at_start(client: MlflowClient, settings: Settings, run: Run) -> Cha
         float(through) if through else None,
         tags.get(SPLIT),
         tags.get(SHARES),
+        tags.get(LEVELS),
     )
 
 

@@ -20,6 +20,7 @@ _DEFAULTS = {
     # Left alone, MLflow asks a server that has died for minutes before it says so.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
     "PREFECT_CLI_PROMPT": "false",
     # The embedded server migrates its database on the first start, which takes long on a busy machine.

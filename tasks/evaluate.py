@@ -4,6 +4,7 @@ The two sets share no person, so choosing the best of many candidates does not f
 Both use one row a person, which is what makes their rows independent.
 """
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from components.compatibility import count_flips
 from components.data.prediction_file import pseudonymous
 from components.data.predictions import Predictions, predictions_of
 from components.data.reading import read_table
-from components.data.table import Table
+from components.data.table import UNKNOWN, Table
 from components.fairness import group_metrics
 from components.gates import CandidateScore, Choice, choose
 from components.reporting.measures import overall_measures
@@ -78,6 +79,8 @@ def evaluate(run: Run, data: Data, trained: Trained, choice: Choice, golden: str
             majority=scored.majority,
             through=data["through"],
             champion_through=champion and champion.trained_through,
+            levels=_levels(candidate),
+            champion_levels=json.loads(champion.levels) if champion and champion.levels else {},
         )
 
 
@@ -90,6 +93,14 @@ def golden_predictions(rows: Table, booster: xgboost.Booster) -> Predictions:
 def _score(name: str, right: np.ndarray, old: np.ndarray | None) -> CandidateScore:
     nfr = float("nan") if old is None else count_flips(old, right).negative_flip_rate
     return CandidateScore(name=name, error=float(1 - right.mean()), nfr=nfr)
+
+
+def _levels(predictions: Predictions) -> dict[str, list[str]]:
+    """Group → the recorded levels that have rows."""
+    return {
+        name: [level for code, level in enumerate(group.levels) if level != UNKNOWN and (group.codes == code).any()]
+        for name, group in predictions.groups.items()
+    }
 
 
 def _record(score: CandidateScore) -> dict:

@@ -20,7 +20,7 @@ from tasks.stage import logger, stage
 from tasks.tracking import connect, stage_run
 
 
-@stage(version=2, run_name="gate {policy.name}")
+@stage(version=3, run_name="gate {policy.name}")
 def gate(run: Run, evaluated: Evaluated, policy: Policy) -> Judged:
     """Put the chosen candidate through every check of the policy and record the verdict."""
     settings, client = connect()
@@ -34,8 +34,9 @@ def gate(run: Run, evaluated: Evaluated, policy: Policy) -> Judged:
             context=evaluated["context"],
             constant_right=constant_right(candidate, evaluated["majority"]),
         )
-        if older := _trained_on_older_data(evaluated):
-            verdict = decide((*verdict.checks, older), verdict.context, verdict.unjudged)
+        held = [*_lost_groups(evaluated, policy), *_trained_on_older_data(evaluated)]
+        if held:
+            verdict = decide((*verdict.checks, *held), verdict.context, verdict.unjudged)
         kept = keep_verdict(here, verdict)
         here.parameters({"policy": policy.name, "policy_digest": policy_digest(policy)})
         here.record(policy.model_dump(mode="json", exclude_none=True), "policy.yaml")
@@ -61,16 +62,38 @@ def gate(run: Run, evaluated: Evaluated, policy: Policy) -> Judged:
         )
 
 
-def _trained_on_older_data(evaluated: Evaluated) -> Check | None:
+def _lost_groups(evaluated: Evaluated, policy: Policy) -> list[Check]:
+    """Keeps on hold what nobody can say anything about: people the champion was judged on and the candidate is not."""
+    asked = policy.groups and policy.groups.columns
+    return [
+        Check(
+            "same_groups",
+            f"{name}={level}",
+            Outcome.INCONCLUSIVE,
+            0.0,
+            0.0,
+            1.0,
+            1.0,
+            0,
+            f"{name}={level}: the champion was judged on rows of this group and there are none now; "
+            "a person decides whether it is gone",
+        )
+        for name, levels in evaluated["champion_levels"].items()
+        for level in levels
+        if asked and (asked == "all" or name in asked) and level not in evaluated["levels"].get(name, [])
+    ]
+
+
+def _trained_on_older_data(evaluated: Evaluated) -> list[Check]:
     """Keeps a candidate on hold whose newest training rows are older than the champion's: years are not unlearnt."""
     through, before = evaluated["through"], evaluated["champion_through"]
     if through is None or before is None or through >= before:
-        return None
+        return []
     reason = (
         f"training rows: the newest are of {through:g}, the champion's of {before:g}; "
         "a person decides whether older data may replace newer"
     )
-    return Check("newer_data", "training rows", Outcome.INCONCLUSIVE, through, through, through, before, 0, reason)
+    return [Check("newer_data", "training rows", Outcome.INCONCLUSIVE, through, through, through, before, 0, reason)]
 
 
 def _summary(

@@ -35,6 +35,11 @@ def divide(data: Data, table: Table) -> Split:
     return split_table(table, data["split"]["salt"], tuple(data["split"]["shares"]))
 
 
+def forget_joined() -> None:
+    """Drop the joined table, which `partition` made to count rows, where no later stage may look at it."""
+    _joined.cache_clear()
+
+
 @lru_cache(maxsize=1)
 def _joined(schema: str, holdings: str, missing: str) -> tuple[Table, JoinCount]:
     records = [

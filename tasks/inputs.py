@@ -52,7 +52,15 @@ class OwnTable(_Source):
     schema_file: str = Field(description="Its schema, YAML.")
 
 
-Source = Annotated[RandHie | MultipleSclerosis | OwnTable, Field(discriminator="kind")]
+class Apart(_Source):
+    """Owners on machines of their own: each has its rows in a file that only its own `owner.yaml` names."""
+
+    kind: Literal["apart"] = "apart"
+    schema_file: str = Field(description="The schema all owners agreed to, YAML; it lists all categories.")
+    parties: str = Field(description="This machine's parties.yaml, or its folder; owner.yaml lies beside it.")
+
+
+Source = Annotated[RandHie | MultipleSclerosis | OwnTable | Apart, Field(discriminator="kind")]
 
 
 def load(source: Source, *, also: Iterable[str] = ()) -> Table:
@@ -67,6 +75,10 @@ def load(source: Source, *, also: Iterable[str] = ()) -> Table:
             return simulate_multiple_sclerosis(rows, seed, case_share=case_share)
         case OwnTable(path=path, schema_file=schema_file):
             return read_table(Path(path), read_schema(Path(schema_file)), also=also)
+        case Apart(parties=parties):
+            raise InvalidInput(
+                f"the rows of the owners in {parties} are never in one place; they can only be trained on"
+            )
 
 
 def open_categories(source: Source) -> set[str]:
@@ -96,7 +108,7 @@ def name_of(source: Source) -> str:
             return RAND_HIE.name
         case MultipleSclerosis():
             return MULTIPLE_SCLEROSIS.name
-        case OwnTable(schema_file=schema_file):
+        case OwnTable(schema_file=schema_file) | Apart(schema_file=schema_file):
             return read_schema(Path(schema_file)).name
 
 
@@ -122,11 +134,16 @@ def two_sides(source: Source) -> dict[str, list[str]]:
 
 
 def fingerprint(source: Source) -> str:
-    """A digest of what the source would give: its options, and for a file its bytes."""
+    """A digest of what the source would give: its options, and for a file its bytes.
+
+    What owners apart have in theirs is not known here; it is asked anew in every run.
+    """
     sha = hashlib.sha256(json.dumps(source.model_dump(mode="json"), sort_keys=True).encode())
     if isinstance(source, OwnTable):
         for path in (source.path, source.schema_file):
             sha.update(file_digest(Path(path)).encode())
+    if isinstance(source, Apart):
+        sha.update(file_digest(Path(source.schema_file)).encode())
     return sha.hexdigest()
 
 

@@ -41,6 +41,17 @@ def alone(settings: Settings, key: str, name: str) -> Iterator[None]:
 
 
 @contextmanager
+def waiting(settings: Settings, key: str) -> Iterator[None]:
+    """Hold the lock of `key`, however long another run keeps it."""
+    handle = os.open(_folder(settings) / f"{key[:32]}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def if_free(settings: Settings, key: str) -> Iterator[bool]:
     """Hold the lock of `key` where nobody else does, and say whether that is so."""
     handle = os.open(_folder(settings) / f"{key[:32]}.lock", os.O_RDWR | os.O_CREAT, 0o600)

@@ -1,5 +1,6 @@
 """Stage `partition`: a source is read, checked and dealt to its owners; from here on rows exist on their sides only."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.context import TaskRunContext
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from components.boosting.secret_shared.layout import layout_of
 from components.data.reading import read_table
 from components.data.split import PARTS, Split
 from components.data.table import Table
@@ -15,13 +17,14 @@ from components.errors import InvalidInput
 from components.partition import ByColumn, Mixed, PartitionPlan, Single, Vertical, deal, held, write_holding
 from components.reporting import OwnerSummary
 from components.reporting.owners import owner_summaries
-from tasks.champion import champion_at_start, require_same_split
-from tasks.holdings import divide, joined_table
-from tasks.inputs import RandHie, Source, load, open_categories, with_categories_of
+from tasks.apart import announced
+from tasks.champion import Champion, champion_at_start, require_same_split
+from tasks.holdings import divide, joined_table, schema_of
+from tasks.inputs import Apart, RandHie, Source, load, open_categories, with_categories_of
 from tasks.references import Data, Run
 from tasks.registry import check_signature
 from tasks.stage import logger, stage
-from tasks.tracking import connect, stage_run
+from tasks.tracking import Stage, connect, stage_run
 
 OWNERS = "owners.json"
 
@@ -51,11 +54,13 @@ class SplitShares(BaseModel):
 def partition(
     run: Run, source: Source, plan: PartitionPlan | None, split: SplitShares, golden: str | None, seed: int
 ) -> Data:
-    """Read, check and deal the table; whatever no later stage could work with is refused here."""
+    """Read, check and deal the table, or ask owners apart what they hold; what no later stage could use is refused."""
     settings, client = connect()
     with stage_run(client, run, "partition") as here:
         champion = champion_at_start(client, settings, run)
         require_same_split(champion, split.as_record())
+        if isinstance(source, Apart):
+            return _asked(here, source, champion, split, golden)
         plan = plan or default_plan(source)
         table = load(source, also=dealt_by(plan))
         if champion:
@@ -122,6 +127,25 @@ def partition(
         return data | {"rows": len(joined), "through": _newest(joined, part)}
 
 
+def _asked(here: Stage, source: Apart, champion: Champion | None, split: SplitShares, golden: str | None) -> Data:
+    """What owners on machines of their own announce; which rows they have in common shows when these are matched."""
+    data, owners = announced(source, split.as_record())
+    schema = schema_of(data)
+    layout_of({holding["owner"]: holding["columns"] for holding in data["holdings"]}, schema)
+    if champion:
+        check_signature(champion.schema, schema)
+    if golden:
+        read_table(Path(golden), schema)
+    here.parameters({"source": source.model_dump(mode="json"), "split": split.model_dump()})
+    here.dataset(schema.name, data["digest"], {"source": source.kind}, "partition")
+    here.metrics({"owners": len(owners), **{f"rows.{owner.owner}": owner.rows for owner in owners}})
+    here.record([asdict(owner) for owner in owners], OWNERS)
+    here.record(schema.model_dump(mode="json", exclude_none=True), "schema.yaml")
+    _show(owners)
+    logger().info("%d owners announced %s rows of %s", len(owners), f"{data['rows']:,}", schema.name)
+    return data
+
+
 def default_plan(source: Source) -> PartitionPlan:
     """By site where the source has sites, else one owner."""
     return ByColumn(column="site") if isinstance(source, RandHie) else Single()
@@ -156,7 +180,7 @@ def _newest(table: Table, part: Split) -> float | None:
     return float(time[part.train].max()) if time is not None and np.issubdtype(time.dtype, np.number) else None
 
 
-def _show(owners: tuple[OwnerSummary, ...]) -> None:
+def _show(owners: Sequence[OwnerSummary]) -> None:
     if TaskRunContext.get():
         rows = [
             {"owner": one.owner, "rows": one.rows, "persons": one.persons, "columns": one.columns} for one in owners

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from components.errors import InvalidInput
 from components.gates import Policy, read_policy
+from components.gates.groups import require_suits
+from tasks.holdings import schema_of
+from tasks.references import Data
 
 FOLDER = Path(__file__).resolve().parent.parent / "deploy" / "policies"
 
@@ -24,6 +27,12 @@ def load_policy(name: str) -> Policy:
         known = ", ".join(sorted(found.stem for found in FOLDER.glob("*.yaml")))
         raise InvalidInput(f"policy '{name}' does not exist; use one of {known}, or the path of a YAML file")
     return read_policy(path)
+
+
+def require_judgeable(policy: Policy, data: Data) -> None:
+    """Raise `InvalidInput`, before anything is trained, where the policy asks for groups that the data do not have."""
+    schema = schema_of(data)
+    require_suits(policy, schema.groups, schema.label)
 
 
 def policy_digest(policy: Policy) -> str:

@@ -194,7 +194,7 @@ def _hold(desk: Desk, statement: Statement) -> Entry:
 
 def _reject(desk: Desk, statement: Statement) -> Entry:
     describe(desk, statement)
-    release_challenger(desk, statement.version)
+    release_challenger(desk, statement.version, or_older=False)
     return desk.write(statement)
 
 

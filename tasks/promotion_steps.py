@@ -130,10 +130,11 @@ def point(desk: Desk, alias: str, version: str | None) -> None:
         desk.client.delete_registered_model_alias(desk.name, alias)
 
 
-def release_challenger(desk: Desk, version: str) -> None:
-    """Take the challenger's alias off a version that is none any more."""
+def release_challenger(desk: Desk, version: str, *, or_older: bool) -> None:
+    """Take the challenger's alias off a version that is none any more, or off an older one that it has overtaken."""
     alias = desk.settings.registry.aliases.challenger
-    if str(registered_model(desk.client, desk.name).aliases.get(alias)) == version:
+    at = registered_model(desk.client, desk.name).aliases.get(alias)
+    if at is not None and (str(at) == version or or_older and int(at) < int(version)):
         desk.client.delete_registered_model_alias(desk.name, alias)
 
 
@@ -156,7 +157,8 @@ def _finish(desk: Desk, pending: Entry) -> Entry:
 def _complete(desk: Desk, intent: Entry) -> Entry:
     end = _ENDS[intent.action]
     _point_at(desk, desk.standing.after(replace(intent, action=end)))
-    release_challenger(desk, intent.version)
+    if end is Action.PROMOTED:
+        release_challenger(desk, intent.version, or_older=True)
     describe(desk, intent)
     return desk.write(statement_of(intent, end))
 

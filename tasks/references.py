@@ -4,7 +4,7 @@ Typed dictionaries rather than classes, because a stage that is answered from it
 Nothing here holds a row, a model or a secret.
 """
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class Run(TypedDict):
@@ -18,7 +18,7 @@ class Run(TypedDict):
 
 
 class Holding(TypedDict):
-    """One owner's part of the data, where the owner keeps it."""
+    """One owner's part of the data, where the owner keeps it; no path where that is another machine."""
 
     owner: str
     path: str
@@ -30,7 +30,8 @@ class Holding(TypedDict):
 class Data(TypedDict):
     """A partitioned table: who holds what, what it means, how persons are split, the newest time.
 
-    `schema` is JSON text, since the order of its features is the order of the model's.
+    `schema` is JSON text, since the order of its features is the order of the model's. `parties` is the parties.yaml of
+    owners who are on machines of their own.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Data(TypedDict):
     split: dict
     rows: int
     through: float | None
+    parties: NotRequired[str]
 
 
 class Stored(TypedDict):
@@ -69,7 +71,8 @@ class Trained(TypedDict):
 class Evaluated(TypedDict):
     """The chosen candidate, and predictions of `candidate` and, where there were any, `champion` and golden rows.
 
-    `champion_error` is of the selection rows; `majority` is the best constant answer on the training rows.
+    `levels` are those of each group that have gate rows, and had when the champion was judged. `champion_error` is of
+    the selection rows; `majority` is the best constant answer on the training rows.
     """
 
     run_id: str
@@ -83,6 +86,8 @@ class Evaluated(TypedDict):
     champion_error: float | None
     through: float | None
     champion_through: float | None
+    levels: dict[str, list[str]]
+    champion_levels: dict[str, list[str]]
 
 
 class Judged(TypedDict):

@@ -5,7 +5,7 @@ A refused model stays there with its reasons, so that the next person with the s
 
 import json
 
-from tasks.champion import SHARES, SPLIT, THROUGH, split_text
+from tasks.champion import LEVELS, SHARES, SPLIT, THROUGH, split_text
 from tasks.evidence import stored_model
 from tasks.holdings import schema_of
 from tasks.references import Data, Evaluated, Judged, Registered, Run, Trained
@@ -37,6 +37,7 @@ def register(run: Run, data: Data, trained: Trained, evaluated: Evaluated, judge
                 POLICY_DIGEST: judged["policy_digest"],
                 THROUGH: "" if data["through"] is None else data["through"],
                 SPLIT: split_text(data["split"]),
+                LEVELS: json.dumps(evaluated["levels"]),
                 **({SHARES: json.dumps(shares)} if (shares := trained["shares"].get(evaluated["chosen"])) else {}),
                 MODE: trained["mode"],
                 CHOSEN: evaluated["chosen"],

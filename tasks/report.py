@@ -132,7 +132,9 @@ def compose(client: MlflowClient, settings: Settings, references: Mapping[str, M
         groups=group_metrics(candidate, "error", depth=min(depth, 2)),
         champion_groups=group_metrics(champion, "error", depth=min(depth, 2)) if champion else (),
         training={
-            key: value for key, value in trained["record"].items() if key not in {"declared_leakage", "parameters"}
+            key: value
+            for key, value in {**trained["record"], **trained["record"]["costs"]}.items()
+            if key not in {"declared_leakage", "parameters", "costs"}
         },
         leakage=tuple(trained["record"]["declared_leakage"]),
         parameters=trained["record"]["parameters"],

@@ -21,7 +21,7 @@ from components.boosting.modes import TrainingRecord
 from components.boosting.parameters import BoostingParameters
 from components.boosting.secret_shared import LEAKAGE, Agreement
 from components.boosting.secret_shared.layout import Layout, layout_of
-from components.boosting.secret_shared.programs import agreed_rows, match, score, train_together, training_agreement
+from components.boosting.secret_shared.programs import agreed_rows, training_agreement
 from components.boosting.secret_shared.stored import finished_rounds
 from components.data.predictions import Predictions
 from components.data.schema import Schema
@@ -31,7 +31,10 @@ from components.errors import InvalidInput
 from components.mpc.launch import Ended, run_parties
 from components.mpc.programs import reference
 from components.secret_file import create_once
+from tasks.apart import analyst_of, root_of, run_apart
 from tasks.holdings import schema_of
+from tasks.locks import waiting
+from tasks.own_part import PROGRAMS, Needs, folder_of, private_input
 from tasks.references import Data
 from tasks.settings import Settings
 
@@ -58,12 +61,13 @@ class Matched:
 
     @property
     def levels(self) -> dict[str, list[str]]:
-        """Group → its levels at all owners, sorted."""
-        found: dict[str, set[str]] = {name: set() for name in self.schema.groups}
-        for document in self.documents.values():
-            for name, levels in document["levels"].items():
-                found[name] |= set(levels)
-        return {name: sorted(levels) for name, levels in found.items()}
+        """Group → its levels at all owners: bands in their order, others sorted."""
+        found = {}
+        for name, group in self.schema.groups.items():
+            said = [document["levels"][name] for document in self.documents.values() if name in document["levels"]]
+            # Every owner lists all bands, and after them what is not recorded where that happens.
+            found[name] = max(said, key=len) if group.edges else sorted({level for levels in said for level in levels})
+        return found
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,23 @@ def match_rows(settings: Settings, data: Data, max_bin: int, said: Said) -> Matc
     schema = schema_of(data)
     public = _public(data, schema) | {"max_bin": max_bin}
     layout = layout_of(public["columns"], schema)
+    _require_many_rows(data, layout, schema, max_bin)
     key = f"match-{_digest({**public, 'parts': [holding['digest'] for holding in data['holdings']]})}"
-    ended = _run(settings, reference(match), key, public, _private(settings, data, key, {}), said)
+    ended = _run(settings, data, "match", key, public, Needs(), said)
     return Matched(
         key, schema, layout, {party: one.document for party, one in ended.items() if party in layout.parties}
     )
+
+
+def _require_many_rows(data: Data, layout: Layout, schema: Schema, max_bin: int) -> None:
+    """Cut points of divided features are values that somebody holds: with few rows they would be everybody's."""
+    divided = {list(schema.features)[position] for position in layout.divided(schema)}
+    rows = sum(holding["rows"] for holding in data["holdings"] if divided & set(holding["columns"]))
+    if divided and max_bin * 10 > rows:
+        raise InvalidInput(
+            f"max_bin is {max_bin}, and owners of the same columns have {rows} rows together; their cut points would "
+            f"name one value in ten or more, ask for at most {rows // 10} bins (max_bin)"
+        )
 
 
 def train_on_shares(
@@ -97,23 +113,15 @@ def train_on_shares(
     matched = match_rows(settings, data, parameters.max_bin, said)
     agreement = training_agreement(matched.schema, matched.layout, matched.documents, parameters)
     agreement.require_fits()
-    analyst = matched.layout.parties.index(matched.layout.holders(matched.schema.label.column)[0])
+    analyst = _analyst(data, matched)
     public = _public(data, matched.schema) | {"training": agreement.model_dump(mode="json"), "analyst": analyst}
-    key = f"train-{_digest({**public, 'matched': matched.key})}"
-    folder = _folder(settings, key)
-    private = _private(
-        settings,
-        data,
-        key,
-        lambda party: {
-            "matched": str(_folder(settings, matched.key) / party),
-            "shares": str(folder / party / "shares"),
-        },
-    )
-    finished = {party: finished_rounds(folder / party / "shares") for party in matched.layout.parties}
-    ended = _run(settings, reference(train_together), key, public, private, said, finished=finished)
+    # Matching again puts rows in another order, to which shares of an earlier try do not belong.
+    tokens = {party: document["token"] for party, document in matched.documents.items()}
+    key = f"train-{_digest({**public, 'matched': matched.key, 'tokens': tokens})}"
+    ended = _run(settings, data, "train", key, public, Needs(matched=matched.key), said)
     create_once(
-        folder / "agreement.json", json.dumps({"matched": matched.key, "training": public["training"]}).encode()
+        _folder(settings, key) / "agreement.json",
+        json.dumps({"matched": matched.key, "training": public["training"]}).encode(),
     )
     booster = from_document(json.loads(ended[matched.layout.parties[analyst]].document["model"]))
     booster.set_attr(classes=class_order(matched.schema.label))
@@ -130,14 +138,9 @@ def score_held_out(settings: Settings, data: Data, keys: list[str], max_bin: int
     """
     matched = match_rows(settings, data, max_bin, said)
     trained = [_agreement(settings, key) for key in keys]
-    for key in keys:
-        for party in matched.layout.parties:
-            if not (_folder(settings, key) / party / "shares" / "base.npz").exists():
-                raise InvalidInput(
-                    f"owner '{party}' has no shares of the model trained as {key}, so it cannot help to score it; "
-                    "restore its folder, or start anew under another model name (model)"
-                )
-    analyst = matched.layout.parties.index(matched.layout.holders(matched.schema.label.column)[0])
+    for key, one in zip(keys, trained, strict=True):
+        _require_same_owners(key, Agreement.model_validate(one["training"]), matched)
+    analyst = _analyst(data, matched)
     public = _public(data, matched.schema) | {
         "rows": matched.rows,
         "levels": matched.levels,
@@ -145,25 +148,27 @@ def score_held_out(settings: Settings, data: Data, keys: list[str], max_bin: int
         "analyst": analyst,
     }
     key = f"score-{_digest({**public, 'matched': matched.key, 'keys': keys})}"
-    private = _private(
-        settings,
-        data,
-        key,
-        lambda party: {
-            "matched": str(_folder(settings, matched.key) / party),
-            "pseudonym_key": str(settings.owners / party / "pseudonyms.key"),
-            "models": [
-                {
-                    "shares": str(_folder(settings, name) / party / "shares"),
-                    "matched": str(_folder(settings, one["matched"]) / party),
-                }
-                for name, one in zip(keys, trained, strict=True)
-            ],
-        },
-    )
-    ended = _run(settings, reference(score), key, public, private, said)
+    needs = Needs(matched=matched.key, models=[(name, one["matched"]) for name, one in zip(keys, trained, strict=True)])
+    ended = _run(settings, data, "score", key, public, needs, said)
     arrays = ended[matched.layout.parties[analyst]].arrays()
     return _held_out(matched, keys, arrays)
+
+
+def _require_same_owners(key: str, trained: Agreement, matched: Matched) -> None:
+    """Only the owners who hold shares of a model, each with the columns it was trained on, can score with it."""
+    layout = matched.layout
+    if trained.parties != layout.parties:
+        raise InvalidInput(
+            f"the model trained as {key} lies in shares with {', '.join(trained.parties)}; {', '.join(layout.parties)} "
+            "cannot score it, deal the rows to the same owners or start anew under another model name (model)"
+        )
+    for position, feature in enumerate(trained.features):
+        held = {trained.parties[block.owner] for block in trained.blocks if position in block.features}
+        if held != set(layout.holders(feature.name)):
+            raise InvalidInput(
+                f"feature '{feature.name}' of the model trained as {key} was held by {', '.join(sorted(held))} and is "
+                f"by {', '.join(layout.holders(feature.name))} now; start anew under another model name (model)"
+            )
 
 
 def scores_of(objective: str, margins: np.ndarray) -> np.ndarray:
@@ -240,29 +245,52 @@ def _public(data: Data, schema: Schema) -> dict:
     }
 
 
-def _private(settings: Settings, data: Data, key: str, more) -> dict[str, Path]:
-    """Each owner's own input, in its own folder: where its part is, and what else only it reads."""
-    paths = {}
-    for holding in data["holdings"]:
-        party = party_name(holding["owner"])
-        path = _folder(settings, key) / party / "input.json"
-        path.unlink(missing_ok=True)
-        create_once(path, json.dumps({"holding": holding, **(more(party) if callable(more) else more)}).encode())
-        paths[party] = path
-    return paths
+def _analyst(data: Data, matched: Matched) -> int:
+    """The number of the party who may open what is computed: as parties.yaml says, else the first with the label."""
+    name = analyst_of(data) if data.get("parties") else matched.layout.holders(matched.schema.label.column)[0]
+    return matched.layout.parties.index(name)
 
 
-def _run(settings, program, key, public, private, said, *, finished=None) -> dict[str, Ended]:
-    """Run a program, or find that it has been run: `done.json` is written when all have finished."""
-    folder = _folder(settings, key)
-    done = folder / "done.json"
-    if done.exists():
-        counts = json.loads(done.read_text())
-        return {
-            name: Ended(name, folder / name, json.loads((folder / name / "result.json").read_text()), count)
-            for name, count in counts.items()
-        }
-    ended = run_parties(program, public, folder=folder, private=private, finished=finished, on_progress=said)
+def _run(
+    settings: Settings, data: Data, what: str, key: str, public: dict, needs: Needs, said: Said
+) -> dict[str, Ended]:
+    """Run a program here or at the owners' workers, or find that it has been run: then there is a `done.json`."""
+    # Two runs of other models or policies may need the same work: the second waits, and finds it done.
+    with waiting(settings, key):
+        return _found(settings, data, key) or _made(settings, data, what, key, public, needs, said)
+
+
+def _found(settings: Settings, data: Data, key: str) -> dict[str, Ended] | None:
+    """What an earlier run left, if all of it is there that lies on this machine."""
+    done = _folder(settings, key) / "done.json"
+    if not done.exists():
+        return None
+    found = {}
+    for name, counts in json.loads(done.read_text()).items():
+        folder = folder_of(root_of(settings, data, name), key, name)
+        if not (folder / "result.json").exists():
+            return None
+        found[name] = Ended(name, folder, json.loads((folder / "result.json").read_text()), counts)
+    return found
+
+
+def _made(
+    settings: Settings, data: Data, what: str, key: str, public: dict, needs: Needs, said: Said
+) -> dict[str, Ended]:
+    if data.get("parties"):
+        ended = run_apart(settings, data, what, key, public, needs, said)
+    else:
+        parts = {party_name(holding["owner"]): holding for holding in data["holdings"]}
+        ended = run_parties(
+            reference(PROGRAMS[what]),
+            public,
+            folder=_folder(settings, key),
+            private={party: private_input(settings.root, party, part, key, needs) for party, part in parts.items()},
+            finished={party: finished_rounds(folder_of(settings.root, key, party) / "shares") for party in parts},
+            on_progress=said,
+        )
+    done = _folder(settings, key) / "done.json"
+    done.unlink(missing_ok=True)
     create_once(done, json.dumps({name: dict(one.counts) for name, one in ended.items()}).encode())
     return ended
 

@@ -12,7 +12,7 @@ from components.data.table import Table
 from tasks.champion import Champion, champion_at_start
 from tasks.evidence import keep_model
 from tasks.held_out import NOISE
-from tasks.holdings import divide, pooled_table, schema_of
+from tasks.holdings import divide, forget_joined, pooled_table, schema_of
 from tasks.progress import reporter
 from tasks.references import Data, Run, Trained
 from tasks.settings import Settings
@@ -97,6 +97,7 @@ def _on_shares(
     settings: Settings, data: Data, champion: Champion | None, parameters: BoostingParameters, plan: CandidatePlan
 ) -> tuple[list[Candidate], dict[str, list]]:
     """The retrain and its blends with the champion, and each as a weighted sum of models that owners have shares of."""
+    forget_joined()
     plan.require_apart()
     if champion:
         empty = Table(schema_of(data), None)

@@ -8,13 +8,28 @@ from components.boosting.parameters import BoostingParameters
 from components.data.schema import read_yaml, validated
 from components.errors import InvalidInput
 from components.partition import PartitionPlan
-from tasks.inputs import MultipleSclerosis, OwnTable, RandHie, Source, two_sides
+from tasks.inputs import Apart, MultipleSclerosis, OwnTable, RandHie, Source, two_sides
 
 _PLAN = TypeAdapter(PartitionPlan)
 
 
-def source_of(name: str | None, data: Path | None, schema: Path | None, years: str | None, rows: int | None) -> Source:
-    """The data a command line names: a table of the caller's own, or a source that comes with Troth."""
+def source_of(
+    name: str | None,
+    data: Path | None,
+    schema: Path | None,
+    years: str | None,
+    rows: int | None,
+    parties: Path | None = None,
+) -> Source:
+    """The data a command line names: a table of the caller's own, owners apart, or a source that comes with Troth."""
+    if parties is not None:
+        for option, given in (("--data", data), ("--source", name)):
+            if given is not None:
+                raise InvalidInput(f"both --parties {parties} and {option} {given} are given; use one")
+        _leave_out(years, rows, used="--parties")
+        if schema is None:
+            raise InvalidInput(f"--parties {parties} needs --schema FILE.yaml, the schema all owners agreed to")
+        return Apart(parties=str(parties.expanduser().resolve()), schema_file=str(schema.expanduser().resolve()))
     if data is not None:
         if name is not None:
             raise InvalidInput(f"both --data {data} and --source {name} are given; use one")
@@ -23,7 +38,7 @@ def source_of(name: str | None, data: Path | None, schema: Path | None, years: s
             raise InvalidInput(f"--data {data} needs --schema FILE.yaml; 'troth data schema {data}' drafts one")
         return OwnTable(path=str(data.expanduser().resolve()), schema_file=str(schema.expanduser().resolve()))
     if schema is not None:
-        raise InvalidInput(f"--schema {schema} goes with --data FILE; the sources bring their own")
+        raise InvalidInput(f"--schema {schema} goes with --data FILE or --parties DIR; the sources bring their own")
     match name or "rand_hie":
         case "rand_hie":
             _leave_out(None, rows, used="rand_hie")

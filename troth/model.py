@@ -21,7 +21,9 @@ def status(runs: Annotated[int, typer.Option(min=1, help="How many of the newest
     settings, client = stores()
     from tasks import overview
     from troth.outcome import show_status
+    from troth.terminal import console
 
+    console.print(f"home {settings.root}", style="dim", markup=False, soft_wrap=True)
     show_status(overview.models(client, settings), overview.runs(client, settings, most=runs))
 
 
@@ -130,8 +132,9 @@ def predict(
     scores = loaded.predict(rows)
     names = ["score"] if scores.ndim == 1 else [f"score_{name}" for name in loaded.schema.classes]
     table = pd.DataFrame(scores.reshape(len(rows), -1), columns=names)
-    if loaded.schema.person in rows:
-        table.insert(0, loaded.schema.person, rows[loaded.schema.person])
+    # What identifies a row, so that scores find their way back.
+    for place, key in enumerate(key for key in loaded.schema.keys if key in rows):
+        table.insert(place, key, rows[key])
     table.to_csv(out or sys.stdout, index=False)
 
 

@@ -39,8 +39,9 @@ def show_recheck(outcome: dict) -> None:
     """The end of a re-check; exit code 3 where the champion breaks a promise."""
     decision = str(outcome["decision"])
     console.print()
+    words = {"PROMOTE": "KEEPS ITS WORD", "HOLD": "UNCERTAIN", "REJECT": "BROKEN PROMISE"}
     console.print(
-        f"[{STYLE[decision]}]{decision}[/]  champion v{outcome['version']} of {outcome['model']} on "
+        f"[{STYLE[decision]}]{words[decision]}[/]  champion v{outcome['version']} of {outcome['model']} on "
         f"{outcome['rows']:,} rows: {outcome['reasons'][0]}"
     )
     if decision == "REJECT":

@@ -57,7 +57,9 @@ def check(
     folder: Folder,
     name: Annotated[str | None, typer.Option("--as", help="The party this machine is; all files unless told.")] = None,
 ) -> None:
-    """Say what would keep the parties from meeting: files, ports, others' answers. Exit code 2 on any error.
+    """Say what would keep the parties from meeting: files, ports, others' answers; with --as this owner's table too.
+
+    Exit code 2 on any error.
 
     **Example**
 
@@ -65,9 +67,14 @@ def check(
     """
     from components.mpc.parties import read_parties
     from components.mpc.parties_check import inspect_parties
+    from tasks.member import FILE as OWNER
+    from tasks.member import read_member
+    from tasks.own_part import part_of
     from troth.terminal import console
 
     findings = inspect_parties(read_parties(folder), name)
+    if name and (folder / OWNER).exists():
+        part_of(read_member(folder, name=name))
     for finding in sorted(findings, key=lambda one: one.severity):
         style = "red" if finding.severity == "error" else "yellow"
         console.print(f"{finding.severity}: {finding.sentence}", markup=False, soft_wrap=True, style=style)
@@ -75,6 +82,44 @@ def check(
         raise typer.Exit(2)
     who = f"'{name}'" if name else "all parties"
     console.print(f"{folder}: the files of {who} are in order", markup=False, soft_wrap=True)
+
+
+@app.command()
+def serve(
+    folder: Folder,
+    name: Annotated[str, typer.Option("--as", help="The owner, or the dealer, this machine is.")],
+) -> None:
+    """Take part as one member whenever the pipeline asks for it, until Ctrl-C. Needs owner.yaml and PREFECT_API_URL.
+
+    It runs one flow, `take-part`, whatever the Prefect server says, and reads its table and its shares here alone.
+
+    **Example**
+
+    `PREFECT_API_URL=http://prefect.example.org:4200/api troth parties serve parties --as insurer`
+    """
+    import os
+
+    from tasks.member import VARIABLE, member_file, parties_of, read_member
+    from tasks.own_part import part_of
+    from troth.session import require_a_server
+    from troth.terminal import console
+
+    member = read_member(folder, name=name)
+    rows = part_of(member)
+    require_a_server()
+    os.environ[VARIABLE] = str(member_file(folder).resolve())
+    os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", "2")
+    from flows.owner import take_part
+
+    place = parties_of(member).title(name)
+    brings = (
+        f"brings {len(rows):,} rows of {member.table}" if rows is not None else "deals random numbers, brings no rows"
+    )
+    console.print(f"{place} {brings}; it keeps what is its own in {member.store}", markup=False, soft_wrap=True)
+    console.print(
+        f"serving take-part/{name} at {os.environ['PREFECT_API_URL']}; Ctrl-C ends it", markup=False, soft_wrap=True
+    )
+    take_part.serve(name=name, description=f"What {place} does when the pipeline asks", print_starting_message=False)
 
 
 def _host(text: str) -> tuple[str, tuple[str, int]]:

@@ -18,6 +18,10 @@ DataFile = Annotated[Path | None, typer.Option("--data", help="Your own table, C
 SchemaFile = Annotated[
     Path | None, typer.Option("--schema", help="The schema of your table (see `troth data schema`).")
 ]
+PartiesFolder = Annotated[
+    Path | None,
+    typer.Option("--parties", help="This machine's folder of parties.yaml: each owner's rows are on its own machine."),
+]
 Years = Annotated[str | None, typer.Option(help="Years of rand_hie to use, such as 1-3 or 2.")]
 Rows = Annotated[int | None, typer.Option(help="Rows to simulate for multiple_sclerosis.")]
 PolicyName = Annotated[str, typer.Option(help="A policy in deploy/policies, or the path of a YAML file.")]
@@ -29,6 +33,7 @@ def tabular(
     source: SourceName = None,
     data: DataFile = None,
     schema: SchemaFile = None,
+    parties: PartiesFolder = None,
     years: Years = None,
     rows: Rows = None,
     mode: Annotated[str, typer.Option(help="How to train: pooled or secret_shared.")] = "pooled",
@@ -57,6 +62,8 @@ def tabular(
     `troth run tabular --data visits.csv --schema visits.yaml --policy strict`
 
     `troth run tabular --source multiple_sclerosis --rows 20000 --set max_depth=4 --set rounds=300`
+
+    `troth run tabular --mode secret_shared --parties parties --schema people.yaml`
     """
     from components.boosting.modes import require_mode
     from flows.tabular import tabular as flow
@@ -69,7 +76,7 @@ def tabular(
     load_policy(policy)
     if ask:
         require_a_ui()
-    chosen = source_of(source, data, schema, years, rows)
+    chosen = source_of(source, data, schema, years, rows, parties)
     parameters = {
         "data": chosen,
         "partition_plan": partition_of(partition, chosen) if partition else None,

@@ -63,6 +63,24 @@ def require_a_ui() -> None:
         )
 
 
+def require_a_server() -> None:
+    """Check that there is a Prefect server that others use too, and that it answers.
+
+    Raises
+    ------
+    InvalidInput
+        PREFECT_API_URL is not set, or nothing answers there.
+    """
+    from components.errors import InvalidInput
+    from tasks.environment import prepare_environment, require_prefect
+    from tasks.settings import load_settings
+
+    prepare_environment(load_settings())
+    if not os.environ.get("PREFECT_API_URL"):
+        raise InvalidInput("PREFECT_API_URL is not set; set it to the Prefect server that the pipeline uses")
+    require_prefect()
+
+
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
     """While it lasts SIGTERM is an exit like any other, in which runs are closed and the embedded server is ended."""

@@ -34,13 +34,13 @@ def read_table(path: Path | str, schema: Schema, *, also: Iterable[str] = ()) ->
     InvalidInput
         The file cannot be read, or a check fails; names file, column, row and value.
     """
-    path = _readable(path)
+    path = readable(path)
     names = column_names(path)
     refuse(column_findings(names, schema, path.name))
     for name in also:
         if name not in names:
             raise InvalidInput(f"column '{name}' is missing in {path.name}; it was asked for besides the schema's")
-    columns, first_row = _columns(path, list(dict.fromkeys([*schema.columns, *also])), schema)
+    columns, first_row = read_some_columns(path, list(dict.fromkeys([*schema.columns, *also])), schema)
     return checked(columns, schema, path.name, first_row=first_row, also=also)
 
 
@@ -52,23 +52,23 @@ def inspect_table(path: Path | str, schema: Schema) -> list[Finding]:
     InvalidInput
         The file cannot be read at all.
     """
-    path = _readable(path)
+    path = readable(path)
     here = set(column_names(path))
-    columns, first_row = _columns(path, [name for name in schema.columns if name in here], schema)
+    columns, first_row = read_some_columns(path, [name for name in schema.columns if name in here], schema)
     return check_table(columns, schema, path.name, first_row=first_row)
 
 
 def read_columns(path: Path | str) -> pa.Table:
     """Every column of a file whose schema is yet to be written, types as Arrow infers them."""
-    path = _readable(path)
+    path = readable(path)
     names = column_names(path)
     return _parquet(path, names) if path.suffix.lower() == ".parquet" else _csv(path, names, ())
 
 
 def read_rows(path: Path | str, schema: Schema) -> pa.Table:
     """Every column of a file of rows to be scored, read as `read_table` would read those of `schema`; not checked."""
-    path = _readable(path)
-    return with_names(plain(_columns(path, column_names(path), schema)[0]), schema)
+    path = readable(path)
+    return with_names(plain(read_some_columns(path, column_names(path), schema)[0]), schema)
 
 
 def column_names(path: Path) -> list[str]:
@@ -91,7 +91,8 @@ def column_names(path: Path) -> list[str]:
         raise _not_utf8(path) from None
 
 
-def _readable(path: Path | str) -> Path:
+def readable(path: Path | str) -> Path:
+    """`path`, where it is a file that tables are read from; `InvalidInput` where it is not."""
     path = Path(path)
     if not path.exists():
         raise InvalidInput(f"file {path} does not exist")
@@ -104,7 +105,7 @@ def _readable(path: Path | str) -> Path:
     return path
 
 
-def _columns(path: Path, wanted: list[str], schema: Schema) -> tuple[pa.Table, int]:
+def read_some_columns(path: Path, wanted: list[str], schema: Schema) -> tuple[pa.Table, int]:
     """The wanted columns, and the number the file gives to its first row."""
     if path.suffix.lower() == ".parquet":
         return _parquet(path, wanted), 1

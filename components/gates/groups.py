@@ -4,12 +4,13 @@ One count of rows by label and by who was right, per cell, is all that any of th
 not tested but never dropped: they keep the candidate on hold or are listed as unjudged, as the policy says.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
 from components.data.predictions import Predictions
-from components.data.table import Groups
+from components.data.schema import Label
 from components.errors import InvalidInput
 from components.fairness.intersections import count_cells
 from components.gates.evidence import Evidence, Gaps, PairedRises, Shares
@@ -41,6 +42,29 @@ class _Asked:
     unit: str
 
 
+def require_suits(policy: Policy, groups: Collection[str], rule: Label) -> None:
+    """See, before any row is looked at, that a policy's groups can be judged with these group columns and label.
+
+    Raises
+    ------
+    InvalidInput
+        `groups.columns` names no group column, or a gap's metric does not suit the label.
+    """
+    wanted = policy.groups
+    if wanted is None:
+        return
+    if not groups:
+        raise InvalidInput("the policy asks for 'groups' but the rows have no group column; declare one in the schema")
+    for column in () if wanted.columns == "all" else wanted.columns:
+        if column not in groups:
+            raise InvalidInput(f"'groups.columns' names '{column}', which is no group column; use {', '.join(groups)}")
+    for gap in wanted.gap:
+        if gap.metric != "error" and rule.kind != "binary":
+            raise InvalidInput(
+                f"'groups.gap.metric' is '{gap.metric}', which a {rule.kind} label does not have; use 'error'"
+            )
+
+
 def group_findings(policy: Policy, candidate: Predictions, champion: Predictions | None) -> GroupFindings:
     """What a policy asks of groups. Flips and rises of error are asked only where there is a champion.
 
@@ -52,13 +76,9 @@ def group_findings(policy: Policy, candidate: Predictions, champion: Predictions
     if policy.groups is None:
         return GroupFindings()
     wanted = policy.groups
-    groups = _columns(wanted, candidate.groups)
+    require_suits(policy, candidate.groups, candidate.rule)
+    groups = candidate.groups if wanted.columns == "all" else {name: candidate.groups[name] for name in wanted.columns}
     binary = candidate.rule.kind == "binary"
-    for gap in wanted.gap:
-        if gap.metric != "error" and not binary:
-            raise InvalidInput(
-                f"'groups.gap.metric' is '{gap.metric}', which a {candidate.rule.kind} label does not have; use 'error'"
-            )
     positive = candidate.labels == 1 if binary else np.zeros(len(candidate), dtype=bool)
     old_right = candidate.right if champion is None else champion.right
     kind = 4 * positive.astype(np.int64) + 2 * old_right + candidate.right
@@ -80,17 +100,6 @@ def group_findings(policy: Policy, candidate: Predictions, champion: Predictions
             else:
                 unjudged.append(f"{subjects[index]}: {_scarce(one, index)}")
     return GroupFindings(tuple(questions), tuple(held), tuple(dict.fromkeys(unjudged)))
-
-
-def _columns(wanted: GroupChecks, groups: Groups) -> Groups:
-    if not groups:
-        raise InvalidInput("the policy asks for 'groups' but the rows have no group column; declare one in the schema")
-    if wanted.columns == "all":
-        return groups
-    for column in wanted.columns:
-        if column not in groups:
-            raise InvalidInput(f"'groups.columns' names '{column}', which is no group column; use {', '.join(groups)}")
-    return {column: groups[column] for column in wanted.columns}
 
 
 def _against_champion(wanted: GroupChecks, counts: np.ndarray) -> list[_Asked]:

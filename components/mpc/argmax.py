@@ -32,7 +32,7 @@ def first_maximum(values: Shared, *, site: str = "argmax", bits: int = BITS) -> 
     size = values.shape[1]
     if size == 1:
         return ~SharedBits(values.engine, np.zeros(values.shape, dtype=np.uint8))
-    _, stages = _tournament(values, bits, site)
+    _, stages = _tournament(values, bits, site, last=False)
     # Of each entry, whether it won at stage s, and whether its group's winner did at stage s + 1, …
     marks = []
     for stage in range(len(stages)):
@@ -44,16 +44,18 @@ def first_maximum(values: Shared, *, site: str = "argmax", bits: int = BITS) -> 
 
 def maximum(values: Shared, *, site: str = "maximum", bits: int = BITS) -> Shared:
     """The largest of each row of (nodes, m), (nodes,)."""
-    return _tournament(values, bits, site)[0][:, 0] if values.shape[1] > 1 else values[:, 0]
+    return _tournament(values, bits, site, last=True)[0][:, 0] if values.shape[1] > 1 else values[:, 0]
 
 
-def _tournament(values: Shared, bits: int, site: str) -> tuple[Shared, list[SharedBits]]:
-    """The largest of each row, (nodes, 1), and for each stage who won its group, (nodes, groups, k)."""
+def _tournament(values: Shared, bits: int, site: str, *, last: bool) -> tuple[Shared | None, list[SharedBits]]:
+    """The largest of each row, (nodes, 1), if `last`; and for each stage who won its group, (nodes, groups, k)."""
     stages = []
     while values.shape[1] > 1:
         arity = _arity(*values.shape)
         grouped = _grouped(values, arity)
         wins = _winners(grouped, bits, site)
+        if grouped.shape[1] == 1 and not last:
+            return None, [*stages, wins]
         first = grouped[:, :, :1]
         ahead = Shared(values.engine, grouped.words[:, :, 1:] - first.words, values.fraction)
         values = first[:, :, 0] + select(wins[:, :, 1:], ahead, site=f"{site}.select").sum(axis=2)

@@ -32,7 +32,7 @@ COMMAND = (sys.executable, "-m", "components.mpc.process")
 
 OnProgress = Callable[[str, dict], None]
 
-_GRACE = 3.0
+_GRACE, _LOOK = 3.0, 0.2
 _ORDER = ("refused", "crashed", "died", "lost", "relayed", "stopped")
 """Kinds of failure; of several, the earliest of the first kind is the cause."""
 
@@ -130,9 +130,18 @@ def run_parties(
         return _run(jobs, on_progress or _silent, command)
 
 
-def run_party(job: Job, *, on_progress: OnProgress | None = None, command: Sequence[str] = COMMAND) -> Ended:
-    """Run one member in a process of its own, the others being started elsewhere; raises as `run_parties`."""
-    return _run([job], on_progress or _silent, command)[job.name]
+def run_party(
+    job: Job,
+    *,
+    on_progress: OnProgress | None = None,
+    command: Sequence[str] = COMMAND,
+    stop: threading.Event | None = None,
+) -> Ended:
+    """Run one member in a process of its own, the others being started elsewhere; raises as `run_parties`.
+
+    When `stop` is set, since another is known to have failed, it is ended.
+    """
+    return _run([job], on_progress or _silent, command, stop)[job.name]
 
 
 @dataclass
@@ -145,14 +154,16 @@ class _Child:
     failures: list = field(default_factory=list)
 
 
-def _run(jobs: Sequence[Job], on_progress: OnProgress, command: Sequence[str]) -> dict[str, Ended]:
+def _run(
+    jobs: Sequence[Job], on_progress: OnProgress, command: Sequence[str], stop: threading.Event | None = None
+) -> dict[str, Ended]:
     said: Queue[tuple[_Child, dict | None]] = Queue()
     children: list[_Child] = []
     try:
         for job in jobs:
             children.append(_start(job, command))
             threading.Thread(target=_listen, args=(children[-1], said), daemon=True).start()
-        failures = _follow(children, said, on_progress)
+        failures = _follow(children, said, on_progress, stop)
     finally:
         _end(children)
     if failures:
@@ -189,14 +200,20 @@ def _listen(child: _Child, said: Queue) -> None:
     said.put((child, None))
 
 
-def _follow(children: list[_Child], said: Queue, on_progress: OnProgress) -> list[tuple[_Child, dict]]:
+def _follow(
+    children: list[_Child], said: Queue, on_progress: OnProgress, stop: threading.Event | None
+) -> list[tuple[_Child, dict]]:
     """Hand on what the members report until all have ended, or until some time after the first failed."""
     running, failures, deadline = len(children), [], None
     while running and (deadline is None or time.monotonic() < deadline):
+        if stop is not None and stop.is_set() and deadline is None:
+            return [
+                (child, {"kind": "stopped", "sentence": f"party '{child.job.name}' was stopped"}) for child in children
+            ]
         try:
-            child, event = said.get(timeout=None if deadline is None else max(0.01, deadline - time.monotonic()))
+            child, event = said.get(timeout=_patience(deadline, stop))
         except Empty:
-            break
+            continue
         if event is None:
             running -= 1
             if child.ending is None:
@@ -210,6 +227,13 @@ def _follow(children: list[_Child], said: Queue, on_progress: OnProgress) -> lis
         if failures and deadline is None:
             deadline = time.monotonic() + _GRACE
     return failures
+
+
+def _patience(deadline: float | None, stop: threading.Event | None) -> float | None:
+    """Seconds until there is something else to look at."""
+    if deadline is not None:
+        return max(0.01, deadline - time.monotonic())
+    return None if stop is None else _LOOK
 
 
 def _end(children: list[_Child]) -> None:
@@ -233,7 +257,9 @@ def _cause(failures: list[tuple[_Child, dict]]) -> Exception:
     name = child.job.name
     match event["kind"]:
         case "died":
-            noticed = next((other["where"] for _, other in failures if other["kind"] in ("lost", "relayed")), "")
+            # The dealer counts no rounds, so what an owner says of the moment comes first.
+            told = [(one.job.private is None, other) for one, other in failures if other["kind"] in ("lost", "relayed")]
+            noticed = min(told, key=lambda one: one[0])[1]["where"] if told else ""
             return PartyLost(
                 f"party '{name}' ended {_how(event['code'])} {noticed}".rstrip()
                 + f"; its log is in {child.job.folder}, and the same command goes on from the last finished step"

@@ -34,6 +34,8 @@ def main(path: Path) -> int:
     say = _speaker()
     job = validated(Job, json.loads(path.read_text()), path)
     signal.signal(signal.SIGTERM, _told_to_stop)
+    # What a crash leaves behind must not hold rows or keys.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # A thread that reads or writes a link waits this long at most for one that computes in Python.
     sys.setswitchinterval(_SWITCH)
     if job.attached:

@@ -130,6 +130,11 @@ class Agreement(_Public):
                 "reg_lambda and min_child_weight are both next to zero, and a leaf's weight would have no bound; "
                 "raise one of them to 0.01 or more"
             )
+        if self.objective == "multi:softprob" and parameters.reg_lambda < self.rows * LEAST_HESSIAN:
+            raise InvalidInput(
+                f"reg_lambda is {parameters.reg_lambda:g}; with {self.rows} rows of classes mode secret_shared needs "
+                f"{self.rows * LEAST_HESSIAN:.2g} or more, since a certain class weighs nothing"
+            )
         if self.gain_bits < 20:
             raise InvalidInput(
                 f"{self.rows} rows with lambda {parameters.reg_lambda:g} leave {self.gain_bits} fraction bits for a "

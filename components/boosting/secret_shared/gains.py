@@ -10,14 +10,14 @@ import math
 from dataclasses import dataclass
 
 from components.boosting.secret_shared.agreement import Agreement
+from components.boosting.secret_shared.objective import scale_of
 from components.boosting.secret_shared.splits import Splits
 from components.mpc.argmax import first_maximum
-from components.mpc.bits import conjunction
 from components.mpc.fixed_point import FRACTION
-from components.mpc.multiply import multiply, truncate
+from components.mpc.multiply import multiply_truncated, truncate
 from components.mpc.quotient import quotient
-from components.mpc.select import select
-from components.mpc.shared import Shared, SharedBits, concatenate
+from components.mpc.select import select_and_convert
+from components.mpc.shared import Shared, concatenate
 
 LEAST_GAIN = 1e-6
 """XGBoost's kRtEps: a split that gains no more is none."""
@@ -25,9 +25,10 @@ LEAST_GAIN = 1e-6
 
 @dataclass(frozen=True)
 class Choice:
-    """The best split of each node: `bits` (nodes, C + 1), one-hot with 'no split' last."""
+    """The best split of each node."""
 
-    bits: SharedBits
+    one_hot: Shared
+    """(nodes, C + 1) ones and zeros, 'no split' last."""
     left: Shared
     """(2, nodes) gradient and hessian sums of the left child."""
     right: Shared
@@ -45,36 +46,46 @@ def best_splits(agreement: Agreement, splits: Splits, left: Shared, total: Share
     # Left sides, right sides and the undivided node in one batch: (nodes, 2 C + 1).
     sides = concatenate([left, right, total.reshape(2, nodes, 1)], axis=2)
     gradients, hessians = sides[0], sides[1]
+    # Light sides weigh nothing, and their score stays within the public bound.
     weights, heavy = quotient(
         gradients,
         hessians + parameters.reg_lambda,
+        lower=_lightest(agreement),
         upper=agreement.hessian_bound,
-        lower=parameters.reg_lambda,
         bound=agreement.weight_bound,
-        also_at_least=parameters.min_child_weight + parameters.reg_lambda,
         site="gain",
     )
     scores = _scores(agreement, weights, gradients)
-    allowed = conjunction(heavy[:, :count], heavy[:, count : 2 * count], site="gain.allowed")
-    # Allowed splits score at least 0, the others -1; not to split is always possible.
-    split = select(allowed, scores[:, :count] + scores[:, count : 2 * count] + 1.0, site="gain.allowed")
-    split = split - (1.0 + INDIFFERENCE * splits.default_left)
-    stay = scores[:, 2 * count :] + max(parameters.gamma, LEAST_GAIN)
+    # A split with a light side scores below everything.
+    worst = agreement.rows * agreement.gradient_bound * agreement.weight_bound + 1.0
+    penalty = (heavy[:, :count] + heavy[:, count : 2 * count]).times(round(worst * 2**scores.fraction))
+    split = scores[:, :count] + scores[:, count : 2 * count] + penalty.rescaled(scores.fraction)
+    split = split - (2 * worst + INDIFFERENCE * splits.default_left)
+    stay = scores[:, 2 * count :] + min(max(_gamma(agreement), LEAST_GAIN), worst)
     bits = first_maximum(concatenate([split, stay], axis=1), site="best")
     # The sums of the chosen left side: all rows where nothing is split.
     offered = concatenate([left, total.reshape(2, nodes, 1)], axis=2)
-    chosen = select(bits, offered, site="best.sums").sum(axis=2)
-    return Choice(bits, chosen, total - chosen)
+    chosen, one_hot = select_and_convert(bits, offered, site="best.sums")
+    chosen = chosen.sum(axis=2)
+    return Choice(one_hot, chosen, total - chosen)
 
 
 def _scores(agreement: Agreement, weights: Shared, gradients: Shared) -> Shared:
     """w G of each side, its fraction bits as many as the public bound allows, most of them from the weight."""
     bits = agreement.gain_bits
     weight_bits = min(weights.fraction, round(0.65 * bits))
-    gradient_bits = min(FRACTION, bits - weight_bits)
-    short_weights = truncate(weights, weight_bits, site="gain.weight")
-    short_gradients = truncate(gradients, gradient_bits, site="gain.gradient")
-    return multiply(short_weights, short_gradients, site="gain.score")
+    return multiply_truncated(weights, weight_bits, gradients, min(FRACTION, bits - weight_bits), site="gain.score")[0]
+
+
+def _gamma(agreement: Agreement) -> float:
+    """In units of the gradients, which a regression label's range scales down, and gains by its square."""
+    half = scale_of(agreement)[1] if agreement.objective == "reg:squarederror" else 1.0
+    return agreement.parameters.gamma / half**2
+
+
+def _lightest(agreement: Agreement) -> float:
+    """The least H + lambda of a node that counts: XGBoost gives lighter ones the weight 0."""
+    return agreement.parameters.reg_lambda + agreement.parameters.min_child_weight
 
 
 def leaf_weights(agreement: Agreement, sums: Shared) -> Shared:
@@ -83,10 +94,11 @@ def leaf_weights(agreement: Agreement, sums: Shared) -> Shared:
     weights, _ = quotient(
         -sums[0],
         sums[1] + parameters.reg_lambda,
+        lower=_lightest(agreement),
         upper=agreement.hessian_bound,
-        lower=parameters.reg_lambda,
         bound=agreement.weight_bound,
         site="leaf",
     )
+    weights = truncate(weights, min(24, weights.fraction), site="leaf.weight")
     bits = min(24, 61 - weights.fraction - math.ceil(math.log2(agreement.weight_bound)))
     return truncate(weights.times(round(parameters.eta * 2**bits)).rescaled(weights.fraction + bits), site="leaf.eta")

@@ -15,7 +15,6 @@ from components.boosting.secret_shared.agreement import Agreement
 from components.boosting.secret_shared.gains import Choice, best_splits, leaf_weights
 from components.boosting.secret_shared.splits import Splits, coefficients, columns_of, left_sums, sign_bits
 from components.boosting.secret_shared.view import View
-from components.mpc.bits import arithmetic
 from components.mpc.compare import negative_within
 from components.mpc.engine import Engine
 from components.mpc.owned_bins import histograms
@@ -96,7 +95,7 @@ def _summed(agreement: Agreement, view: View, statistics: Shared) -> Shared:
 def _test(agreement: Agreement, view: View, splits: Splits, choice: Choice, total: Shared) -> tuple[Level, SharedBits]:
     """What the chosen splits say of every row, (nodes, n) bits: 1 goes left."""
     engine = view.engine
-    one_hot = arithmetic(choice.bits, site="best")
+    one_hot = choice.one_hot
     tests, constants = coefficients(one_hot, splits, len(columns_of(agreement)))
     products = [(values, tests[:, columns]) for values, columns in zip(view.columns, view.block_columns, strict=True)]
     *values, cuts = _apply(engine, products, view.cut_products(splits, one_hot))

@@ -77,7 +77,8 @@ def agreement_of(
     number = {party: position for position, party in enumerate(layout.parties)}
     blocks, labels, start = [], [], 0
     for group, count in zip(layout.groups, rows, strict=True):
-        for party in group:
+        # A group without rows has no blocks: the first block of a feature gives its cuts.
+        for party in group if count else ():
             place = {"owner": number[party], "start": start, "stop": start + count}
             if features := layout.features(schema, party):
                 blocks.append(Block(**place, features=features))

@@ -12,11 +12,15 @@ from components.boosting.secret_shared.view import Holding
 from components.mpc.compare import at_least
 from components.mpc.engine import Engine
 from components.mpc.fixed_point import FRACTION
-from components.mpc.fourier import sigmoid
+from components.mpc.fourier import exponential, sigmoid
 from components.mpc.multiply import multiply, truncate
+from components.mpc.quotient import quotient
 from components.mpc.select import select
 from components.mpc.shared import Shared, concatenate
 from components.mpc.softmax import softmax
+
+NEWTON_STEPS = 16
+"""Enough for a share of one in ten thousand, where the first steps move the margin by one each."""
 
 FARTHEST = 3.0
 """Margins of squared error are kept within this, in units of the label's public range."""
@@ -39,19 +43,42 @@ def scale_of(agreement: Agreement) -> tuple[float, float]:
     return (low + high) / 2, (high - low) / 2
 
 
-def base_margins(agreement: Agreement, labels: Shared) -> Shared:
-    """(outputs, 1): where boosting starts, as XGBoost would estimate it, known to nobody.
+def in_label_units(agreement: Agreement, margins: np.ndarray) -> np.ndarray:
+    """Opened margins (outputs, n) as the opened model gives them: for regression, in the label's units."""
+    if agreement.objective != "reg:squarederror":
+        return margins
+    middle, half = scale_of(agreement)
+    return middle + half * margins
 
-    The mean for squared error; one Newton step from 0, 4 (mean - 1/2), for logistic; 0 for classes.
+
+def base_margins(agreement: Agreement, labels: Shared) -> Shared:
+    """(outputs, 1): where boosting starts, as XGBoost estimates it, known to nobody.
+
+    The mean for squared error, its logit for logistic, the centred logarithms of the class shares for classes; the last
+    two by Newton's method on one shared number an output, from 0, whence it never overshoots.
     """
-    engine = labels.engine
-    if agreement.objective == "multi:softprob":
-        return engine.zeros((agreement.outputs, 1))
     total = labels.sum(axis=1).reshape(agreement.outputs, 1)
-    share = round(2**32 / agreement.rows)
-    # |sum| < 2^24 rows 2^20, so 2^32 / rows more bits stay below 2^54.
-    mean = truncate(total.times(share).rescaled(FRACTION + 32), site="base")
-    return mean if agreement.objective == "reg:squarederror" else (mean - 0.5).times(4)
+    # |sum| <= rows 2^20, so 2^40 / rows more bits stay within 2^60.
+    mean = truncate(total.times(round(2**40 / agreement.rows)).rescaled(FRACTION + 40), site="base")
+    match agreement.objective:
+        case "binary:logistic":
+            return _newton(mean, sigmoid)
+        case "multi:softprob":
+            logarithms = _newton(mean, lambda margin: (exponential(margin),) * 2)
+            centre = logarithms.sum(axis=0).times(round(2**20 / agreement.outputs))
+            return logarithms - truncate(centre.rescaled(FRACTION + 20), site="base").reshape(1, 1)
+        case _:
+            return mean
+
+
+def _newton(target: Shared, function) -> Shared:
+    """The margin at which `function`, which gives value and slope, has the value `target` in (0, 1)."""
+    margin = target.engine.zeros(target.shape)
+    for _ in range(NEWTON_STEPS):
+        value, slope = function(margin)
+        step, _ = quotient(target - value, slope, lower=2.0**-16, upper=1.0, bound=2.0**16, site="base.step")
+        margin = margin + truncate(step, FRACTION, site="base.step")
+    return margin
 
 
 def statistics(agreement: Agreement, margins: Shared, labels: Shared) -> Shared:
@@ -61,8 +88,7 @@ def statistics(agreement: Agreement, margins: Shared, labels: Shared) -> Shared:
             probability, slope = sigmoid(margins)
             return _stacked(probability - labels, slope)
         case "multi:softprob":
-            turned = softmax(margins._like(np.ascontiguousarray(margins.words.T)))
-            probability = margins._like(np.ascontiguousarray(turned.words.T))
+            probability = softmax(margins)
             slope = truncate(
                 multiply(probability, 1.0 - probability, site="softmax.slope").times(2), site="softmax.slope"
             )

@@ -101,7 +101,7 @@ def _template(agreement: Agreement, base: np.ndarray) -> xgboost.Booster:
     """A model of XGBoost's own making with no trees: features, objective and intercept."""
     settings: dict = {"objective": agreement.objective}
     if agreement.objective == "multi:softprob":
-        settings |= {"num_class": agreement.outputs, "base_score": 0.5}
+        settings |= {"num_class": agreement.outputs, "base_score": base.tolist()}
     elif agreement.objective == "binary:logistic":
         settings["base_score"] = float(1 / (1 + np.exp(-base[0])))
     else:
@@ -122,7 +122,7 @@ class _Tree:
 
     def __init__(self, agreement: Agreement, splits: Splits):
         self.agreement, self.splits = agreement, splits
-        self.penalty, self.eta = agreement.parameters.reg_lambda, agreement.parameters.eta
+        self.penalty = agreement.parameters.reg_lambda
         self.columns: dict[str, list] = {
             name: []
             for name in (
@@ -138,12 +138,15 @@ class _Tree:
         waiting = [(0, 2**31 - 1)]
         while waiting:
             place, parent = waiting.pop(0)
+            # A node that did not split sent all its rows left, where noise may have decided otherwise.
+            while place < inner and chosen[place] == len(self.splits):
+                place = 2 * place + 1
             number = len(self.columns["parents"])
             if parent != 2**31 - 1:
                 side = "left_children" if self.columns["left_children"][parent] == -1 else "right_children"
                 self.columns[side][parent] = number
-            if place >= inner or chosen[place] == len(self.splits):
-                self._leaf(parent, sums[:, place], leaves[self._first_leaf(place, inner)])
+            if place >= inner:
+                self._leaf(parent, sums[:, place], leaves[place - inner])
             else:
                 self._split(number, parent, place, int(chosen[place]), cuts[place], sums)
                 waiting += [(2 * place + 1, number), (2 * place + 2, number)]
@@ -173,7 +176,8 @@ class _Tree:
         self._node(
             parent,
             sums[:, place],
-            weight=-self.eta * sums[0, place] / (sums[1, place] + self.penalty),
+            # As XGBoost keeps it: of inner nodes without eta.
+            weight=-sums[0, place] / (sums[1, place] + self.penalty),
             condition=0.0 if categorical else float(cut),
             feature=feature,
             kind=int(categorical),
@@ -200,10 +204,3 @@ class _Tree:
     def _score(self, sums: np.ndarray) -> float:
         weight = sums[1] + self.penalty
         return float(sums[0] ** 2 / weight) if weight > 0 else 0.0
-
-    @staticmethod
-    def _first_leaf(place: int, inner: int) -> int:
-        """The leftmost leaf below a place, where a node that did not split has sent all its rows."""
-        while place < inner:
-            place = 2 * place + 1
-        return place - inner

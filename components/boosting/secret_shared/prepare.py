@@ -75,6 +75,8 @@ def holding_of(
 ) -> Holding:
     """What the owner brings to `agreement`: bins and labels of `rows`, an array for each group the owner is in."""
     number = layout.parties.index(party)
+    # Groups without rows have no blocks.
+    rows = [indices for indices in rows if len(indices)]
     per_group = iter(rows)
     bins, labels = {}, {}
     for position, block in enumerate(agreement.blocks):
@@ -88,10 +90,11 @@ def holding_of(
 
 
 def label_range(labels: np.ndarray) -> tuple[float, float]:
-    """The least and largest label, rounded outward to two digits: what others learn of them."""
+    """The least and largest label, rounded outward to two digits: what others learn of them. Never of width zero."""
     low, high = float(labels.min()), float(labels.max())
     step = 10.0 ** (math.floor(math.log10(max(high - low, abs(low), abs(high), 1e-9))) - 1)
-    return math.floor(low / step) * step, math.ceil(high / step) * step
+    low, high = math.floor(low / step) * step, math.ceil(high / step) * step
+    return low, high if high > low else low + step
 
 
 def pseudonyms(row_ids: np.ndarray, key: bytes) -> np.ndarray:
@@ -105,7 +108,7 @@ def _bins(agreement: Agreement, part: Table, features: Sequence[int], rows: np.n
     columns = []
     for feature in features:
         values = values_of(part, feature)[rows]
-        if feature in cuts:
+        if agreement.features[feature].kind == "numeric":
             columns.append(bin_indices(values, cuts[feature], agreement.widest))
         else:
             columns.append(np.where(np.isnan(values), agreement.widest, np.nan_to_num(values)).astype(np.uint16))

@@ -6,6 +6,7 @@ folder. What the analyst receives (the model, the margins and labels of held-out
 
 import json
 import os
+import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from components.boosting.secret_shared.agreement import Agreement
 from components.boosting.secret_shared.layout import Layout, agreement_of, layout_of
+from components.boosting.secret_shared.objective import in_label_units, scale_of
 from components.boosting.secret_shared.opened import open_model, to_booster
 from components.boosting.secret_shared.predict import predict_margins
 from components.boosting.secret_shared.prepare import (
@@ -37,9 +39,13 @@ from components.mpc.engine import Engine
 from components.mpc.intersection import Exchange, common_rows
 from components.mpc.programs import Task, program
 from components.mpc.quantile import secure_cuts
+from components.mpc.randomness import Keystream, fresh_key
 from components.mpc.shared import concatenate
 from components.partition import HoldingRecord, read_holding
 from components.secret_file import create_once
+
+LABEL_FRACTION = 40
+"""Fraction bits of a held-out label on its way to the analyst."""
 
 MOST_ROWS = 2**24
 """Public bound of the rows whose ranks are compared."""
@@ -50,7 +56,8 @@ def match(engine: Engine, task: Task) -> dict:
     """Match rows by person, divide them into parts, and agree on cut points.
 
     Agreement: `schema` (JSON text), `columns` of each party, `split`, `max_bin`. Private: the party's holding.
-    The document says how many rows each part has in each group, and each feature's number of cuts.
+    The document says how many rows each part has in each group, and each feature's number of cuts; its token is new
+    with every matching.
     """
     schema, layout = _public(task.agreement)
     if engine.deals:
@@ -73,8 +80,10 @@ def match(engine: Engine, task: Task) -> dict:
         "may_miss": {str(feature): bool(np.isnan(values_of(part, feature)[everything]).any()) for feature in held},
         "levels": {name: list(part.groups[name].levels) for name in _own_groups(part, layout, task.name)},
     }  # fmt: skip
-    if schema.label.column in layout.columns[task.name] and schema.label.kind == "regression":
-        document["label_range"] = label_range(part.labels[_joined(parts["train"])])
+    document["token"] = secrets.token_hex(8)
+    training = _joined(parts["train"])
+    if schema.label.column in layout.columns[task.name] and schema.label.kind == "regression" and len(training):
+        document["label_range"] = label_range(part.labels[training])
     return arrays | {f"cuts_{feature}": points for feature, points in cuts.items()} | document
 
 
@@ -134,7 +143,8 @@ def score(engine: Engine, task: Task) -> dict:
             holding = holding_of(agreement, layout, task.name, part, rows, cuts)
         model = stored_model(engine, shares, trained.parameters.rounds, model_shape(trained))
         margins = predict_margins(agreement, Rows(engine, agreement, holding), model)
-        arrays[f"margins_{number}"] = engine.reveal("margins", margins, to=analyst)
+        revealed = engine.reveal("margins", margins, to=analyst)
+        arrays[f"margins_{number}"] = None if revealed is None else in_label_units(agreement, revealed)
         task.report(model=number + 1, models=len(task.agreement["models"]))
     arrays |= _described(engine, task, schema, layout, part, rows, analyst)
     return {name: values for name, values in arrays.items() if values is not None}
@@ -205,7 +215,8 @@ def _orders(engine: Engine, layout: Layout, party: str, part: Table) -> list[np.
     orders = []
     for group in layout.groups:
         if len(group) == 1:
-            orders += [np.arange(len(part))] if party in group else []
+            # In no order that anybody else knows.
+            orders += [Keystream(fresh_key()).permutation(len(part)).astype(np.int64)] if party in group else []
             continue
         if party in group:
             members = [layout.parties.index(member) for member in group]
@@ -272,6 +283,9 @@ def _cuts(matched: Mapping[str, np.ndarray]) -> dict[int, np.ndarray]:
 def _described(engine, task, schema, layout, part, rows, analyst) -> dict[str, np.ndarray | None]:
     """Labels, group codes and pseudonyms of held-out rows, to the analyst: (n,) each, pseudonyms (2, n)."""
     wanted = {"label": schema.label.column} | {f"group_{name}": group.column for name, group in schema.groups.items()}
+    # Regression labels travel in units of their public range, as they were trained on.
+    regression = schema.label.kind == "regression"
+    middle, half = scale_of(Agreement.model_validate(task.agreement["models"][0])) if regression else (0.0, 1.0)
     found = {}
     counts = [task.agreement["rows"]["selection"][g[0]] + task.agreement["rows"]["gate"][g[0]] for g in layout.groups]
     mine = iter(rows or ())
@@ -284,9 +298,13 @@ def _described(engine, task, schema, layout, part, rows, analyst) -> dict[str, n
             values = None
             if task.name == holder:
                 values = _values(task, part, name, own_rows[group[0]]).reshape(shape)
-            fraction = 20 if name == "label" and schema.label.kind == "regression" else 0
-            pieces.append(engine.share(layout.parties.index(holder), values, shape, fraction))
+                values = (values - middle) / half if name == "label" else values
+            pieces.append(
+                engine.share(layout.parties.index(holder), values, shape, LABEL_FRACTION if name == "label" else 0)
+            )
         found[name] = engine.reveal(name, concatenate(pieces, axis=1), to=analyst)
+    if found["label"] is not None:
+        found["label"] = middle + half * found["label"]
     return found
 
 

@@ -44,7 +44,14 @@ def finished_rounds(folder: Path) -> int:
 
 
 def restored(engine: Engine, folder: Path, done: int, shape: "ModelShape") -> State | None:
-    """The state after `done` rounds; None for 0. The dealer, who has no files, gets zeros of the right shape."""
+    """The state after `done` rounds; None for 0. The dealer, who has no files, gets zeros of the right shape.
+
+    Later rounds are removed: they will be shared anew, and shares of two runs do not add up.
+    """
+    if not engine.deals:
+        for later in sorted(folder.glob("round_*.npz"), reverse=True):
+            if int(later.stem.removeprefix("round_")) > done:
+                later.unlink()
     if done == 0:
         return None
     margins = _read(engine, folder / f"margins_{done:05d}.npz", {"margins": (shape.outputs, shape.rows)})

@@ -22,15 +22,21 @@ from components.mpc.engine import Engine
 from components.mpc.shared import Shared
 
 LEAKAGE = (
-    "all parties and the dealer know the agreement: who holds which columns, the number of rows, the number of bins of "
-    "each feature and whether it has missing values, the levels of groups, the training parameters; for regression the "
-    "label's range to two digits",
-    "owners whose columns are of the same persons learn which persons they have in common, and how many each has",
-    "owners of the same columns learn the cut points of their features, which are quantiles of all their rows",
+    "all parties and the dealer know the agreement: the schema with its categories, who holds which columns, the "
+    "number of rows of each part and owner, the number of bins of each feature and whether an owner's values are "
+    "missing anywhere, the group levels each owner has, the training parameters; for regression the range of each "
+    "owner's labels to two digits",
+    "owners whose columns are of the same persons learn which rows they have in common, and how many each has; with "
+    "three or more, also how many rows any of the others share, but not which",
+    "all owners learn the cut points of features whose rows lie with several: values that somebody holds, at equal "
+    "ranks among all",
     "the analyst, and nobody else, receives the model with its gradient and hessian sums",
-    "the analyst receives labels, groups and margins of held-out rows under pseudonyms, to judge the model by",
+    "the analyst receives labels, groups and margins of held-out rows under pseudonyms, to judge the model by; an "
+    "analyst who holds columns of the same persons knows who each row is, and so learns these of named persons, and "
+    "with the model something of their other features",
     "all of it holds against owners who follow the protocol, even if all but one pool what they see, as long as none "
-    "of them colludes with the dealer",
+    "of them colludes with the dealer, and as long as each runs under a user of its own: on one machine, under one "
+    "user, nothing keeps them apart",
 )
 """One sentence for each thing someone learns in mode `secret_shared`."""
 

@@ -166,7 +166,7 @@ def opened(engine: Engine, value: Shared | SharedBits) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def harness():
-    """The functions above, for tests of this folder: `harness.run_recorded`, `harness.assert_oblivious`, …"""
+    """The functions above: `harness.run_recorded`, `harness.assert_oblivious`, …"""
     import sys
 
     return sys.modules[__name__]

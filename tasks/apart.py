@@ -1,0 +1,178 @@
+"""Owners on machines of their own, as the pipeline meets them: what they announce, and programs they run together.
+
+The pipeline runs on the analyst's machine. The analyst's own part is looked after here, the others' by their workers,
+from requests that name nothing private; no table is ever in one place.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from threading import Event
+
+from components.data.part import require_declared_categories
+from components.data.schema import Schema, read_schema
+from components.errors import InvalidInput
+from components.mpc.launch import Ended
+from components.mpc.parties import Parties, read_parties
+from components.partition import PartitionPlan, Vertical
+from components.reporting import OwnerSummary
+from components.secret_file import create_once
+from tasks.inputs import Apart, Source
+from tasks.member import Member, read_member
+from tasks.own_part import Needs, Refused, Request, announce, folder_of, take_part
+from tasks.references import Data, Holding
+from tasks.settings import Settings
+from tasks.workers import ask, require_server
+
+
+def require_fits(source: Source, mode: str, plan: PartitionPlan | None) -> None:
+    """Refuse what a mode cannot do with a source or a plan, before any work is done.
+
+    Raises
+    ------
+    InvalidInput
+        Owners apart are to be pooled or dealt to, have a schema with open categories, or no server to be asked through;
+        rows that a side lacks are to be kept in mode secret_shared.
+    """
+    if mode == "secret_shared" and isinstance(plan, Vertical) and plan.missing_rows == "keep":
+        raise InvalidInput(
+            "partition.missing_rows is 'keep', but in mode secret_shared nobody knows which rows a side lacks; use drop"
+        )
+    if not isinstance(source, Apart):
+        return
+    if mode != "secret_shared":
+        raise InvalidInput(f"mode is '{mode}', which needs all rows in one place; owners apart train in secret_shared")
+    if plan is not None:
+        raise InvalidInput(f"partition is '{plan.kind}', but owners apart hold what they hold; leave partition out")
+    require_declared_categories(read_schema(Path(source.schema_file)))
+    require_server()
+    _analyst(Path(source.parties))
+
+
+def announced(source: Apart, split: dict) -> tuple[Data, list[OwnerSummary]]:
+    """Ask every owner what it holds; the reference to it all, and a summary of each owner.
+
+    Raises
+    ------
+    InvalidInput
+        An owner refuses or is not there, or the owners' columns do not make up the schema.
+    """
+    schema = read_schema(Path(source.schema_file))
+    parties, member = _analyst(Path(source.parties))
+    request = Request(what="announce", agreement_text=json.dumps({"schema": schema.model_dump_json(), "split": split}))
+    try:
+        own = announce(member, request)
+    except Refused as refusal:
+        raise InvalidInput(refusal.private) from None
+    others, _ = ask({name: request for name in parties.names if name != member.name}, patience=parties.gather)
+    known = {name: own if name == member.name else others[name] for name in parties.names}
+    _each_column_held(schema, {name: one["columns"] for name, one in known.items()})
+    holdings = [
+        Holding(owner=name, path="", rows=one["rows"], columns=one["columns"], digest=one["digest"])
+        for name, one in known.items()
+    ]
+    newest = [one["through"] for one in known.values() if one["through"] is not None]
+    data = Data(
+        name=schema.name,
+        digest=hashlib.sha256(
+            "".join([schema.model_dump_json(), *(h["digest"] for h in holdings)]).encode()
+        ).hexdigest(),
+        schema=schema.model_dump_json(),
+        holdings=holdings,
+        missing_rows="drop",
+        split=split,
+        rows=max(_rows_of_sides(holdings).values()),
+        through=max(newest, default=None),
+        parties=source.parties,
+    )
+    return data, [_summary(schema, name, one) for name, one in known.items()]
+
+
+def analyst_of(data: Data) -> str:
+    """The owner who may open models of owners apart."""
+    return read_parties(Path(data["parties"])).analyst
+
+
+def root_of(settings: Settings, data: Data, party: str) -> Path:
+    """Where this machine keeps what it has of a party: the analyst's own store, and what others told it in the home."""
+    if data.get("parties"):
+        _, member = _analyst(Path(data["parties"]))
+        return member.store if party == member.name else settings.root
+    return settings.root
+
+
+def run_apart(
+    settings: Settings,
+    data: Data,
+    what: str,
+    key: str,
+    agreement: Mapping,
+    needs: Needs,
+    said: Callable[[str, dict], None],
+) -> dict[str, Ended]:
+    """Run a program as the analyst, here, with all others at their workers; raises as `ask`."""
+    parties, member = _analyst(Path(data["parties"]))
+    parts = {holding["owner"]: holding["digest"] for holding in data["holdings"]}
+    requests = {
+        name: Request(what=what, agreement_text=json.dumps(agreement), key=key, part=parts.get(name), needs=needs)
+        for name in (*parties.names, parties.dealer.name)
+    }
+
+    def own(stop: Event) -> Ended:
+        return take_part(member, requests[member.name], said=said, stop=stop)
+
+    others = {name: request for name, request in requests.items() if name != member.name}
+    answers, mine = ask(others, patience=parties.gather, meanwhile=own)
+    ended = {name: _told(folder_of(settings.root, key, name), name, one) for name, one in answers.items()}
+    return {name: mine if name == member.name else ended[name] for name in requests}
+
+
+def _told(folder: Path, name: str, told: Mapping) -> Ended:
+    """What another machine told of its run, kept as a run of this machine is."""
+    path = folder / "result.json"
+    path.unlink(missing_ok=True)
+    create_once(path, json.dumps(told["document"]).encode())
+    return Ended(name, folder, told["document"], told["counts"])
+
+
+def _analyst(path: Path) -> tuple[Parties, Member]:
+    """The parties, and this machine's member, who must be the analyst."""
+    member = read_member(path)
+    parties = read_parties(path)
+    if member.name != parties.analyst:
+        raise InvalidInput(
+            f"this machine is '{member.name}', and the pipeline opens models where it runs; start it on the machine of "
+            f"the analyst, '{parties.analyst}'"
+        )
+    return parties, member
+
+
+def _each_column_held(schema: Schema, columns: Mapping[str, Sequence[str]]) -> None:
+    for column in schema.columns:
+        if not any(column in held for held in columns.values()):
+            own = {name: ", ".join(one for one in held if one not in schema.keys) for name, held in columns.items()}
+            who = "; ".join(f"{name} has {held}" for name, held in own.items())
+            raise InvalidInput(
+                f"column '{column}' of {schema.name} is held by no owner ({who}); correct it in the table that has it"
+            )
+
+
+def _rows_of_sides(holdings: Sequence[Holding]) -> dict[frozenset, int]:
+    sides: dict[frozenset, int] = {}
+    for holding in holdings:
+        side = frozenset(holding["columns"])
+        sides[side] = sides.get(side, 0) + holding["rows"]
+    return sides
+
+
+def _summary(schema: Schema, name: str, told: Mapping) -> OwnerSummary:
+    values = [column for column in told["columns"] if column not in schema.keys]
+    return OwnerSummary(
+        owner=name,
+        rows=told["rows"],
+        persons=told["persons"],
+        columns=len(values),
+        first_column=min(schema.columns.index(column) for column in values),
+        holds_label=schema.label.column in values,
+    )

@@ -1,0 +1,405 @@
+"""Owners as processes: they match rows, train, and score held-out rows, from stores of their own."""
+
+import json
+import os
+import signal
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import xgboost
+
+from components.boosting.model import from_document
+from components.boosting.parameters import BoostingParameters
+from components.boosting.secret_shared.layout import Layout, layout_of
+from components.boosting.secret_shared.prepare import pseudonyms
+from components.boosting.secret_shared.programs import (
+    agreed_rows,
+    match,
+    model_shape,
+    score,
+    train_together,
+    training_agreement,
+)
+from components.boosting.secret_shared.stored import finished_rounds
+from components.data.independence import one_row_per_person
+from components.data.schema import Schema
+from components.data.split import PARTS, split_of
+from components.data.table import Table
+from components.errors import InvalidInput
+from components.mpc.launch import Ended, run_parties
+from components.mpc.network import PartyLost
+from components.mpc.programs import reference
+from components.mpc.quantile import bin_indices, local_cuts
+from components.partition import Even, HoldingRecord, Mixed, Vertical, deal, held, join_holdings, write_holding
+
+pytestmark = pytest.mark.slow
+
+SIDES = {"clinic": ["dose", "age", "ward", "outcome"], "insurer": ["cost", "visits", "sex"]}
+SPLIT = {"salt": "trial", "shares": [0.6, 0.15, 0.25]}
+MAX_BIN = 8
+SHARES = tuple(SPLIT["shares"])
+
+CANARIES = {
+    "clinic": ("only-clinic-7f3a91", "dose", 98765.4321),
+    "insurer": ("only-insurer-c05e44", "cost", 56789.1234),
+}
+"""Owner → a person whom it alone has on record, and a value of that person."""
+
+
+def schema_of(kind: str) -> Schema:
+    label = {
+        "binary": {"column": "outcome"},
+        "regression": {"column": "outcome", "kind": "regression", "tolerance": 5.0},
+        "multiclass": {"column": "outcome", "kind": "multiclass", "classes": ["low", "middle", "high"]},
+    }[kind]
+    return Schema(
+        name="trial",
+        person="patient",
+        time="year",
+        label=label,
+        features={
+            "dose": {},
+            "age": {},
+            "ward": {"kind": "categorical", "categories": ["a", "b", "c"]},
+            "cost": {},
+            "visits": {},
+        },
+        groups={"sex": {"column": "sex"}},
+    )
+
+
+def draw_table(kind: str, persons: int = 700) -> Table:
+    random = np.random.default_rng(1)
+    person = np.repeat(np.arange(persons), random.integers(1, 3, persons))
+    rows = len(person)
+    dose, cost = random.normal(size=rows), random.gamma(2.0, size=rows)
+    age, visits = random.integers(20, 80, rows), random.poisson(3.0, rows)
+    ward = random.choice(["a", "b", "c"], rows)
+    signal = dose + 0.8 * cost - 0.03 * (age - 50) + 0.4 * (ward == "b") + 0.2 * visits - 2
+    noisy = signal + random.logistic(size=rows) / 2
+    match kind:
+        case "binary":
+            outcome = (noisy > 0).astype(int)
+        case "regression":
+            outcome = 250 + 40 * noisy
+        case _:
+            outcome = np.array(["low", "middle", "high"])[np.digitize(noisy, [-0.7, 0.9])]
+    return Table(
+        schema_of(kind),
+        pa.table(
+            {
+                "patient": [f"p{number:05d}" for number in person],
+                "year": np.concatenate([np.arange(count) for count in np.bincount(person)]),
+                "dose": pa.array(dose, mask=random.random(rows) < 0.1),
+                "age": age,
+                "ward": pa.array(ward, mask=random.random(rows) < 0.05),
+                "cost": cost,
+                "visits": pa.array(visits.astype(float), mask=random.random(rows) < 0.1),
+                "outcome": outcome,
+                "sex": random.choice(["f", "m"], rows),
+                "hospital": np.array(["north", "south"])[(person % 3 == 0).astype(int)],
+            }
+        ),
+    )
+
+
+@dataclass
+class Consortium:
+    """Owners with their stores, and runs of their programs under one folder."""
+
+    root: Path
+    schema: Schema
+    records: dict[str, HoldingRecord]
+    layout: Layout
+
+    @property
+    def public(self) -> dict:
+        columns = {party: list(record.columns) for party, record in self.records.items()}
+        return {"schema": self.schema.model_dump_json(), "columns": columns, "split": SPLIT}
+
+    @property
+    def analyst(self) -> int:
+        return self.layout.parties.index(self.layout.holders(self.schema.label.column)[0])
+
+    def run(self, name: str, program, agreement: dict, more=lambda party: {}, **options) -> dict[str, Ended]:
+        private = {}
+        for party, record in self.records.items():
+            holding = asdict(record) | {"path": str(record.path)}
+            private[party] = self.root / name / party / "input.json"
+            private[party].parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private[party].write_text(json.dumps({"holding": holding} | more(party)))
+        return run_parties(
+            reference(program), self.public | agreement, folder=self.root / name, private=private, timeout=20, **options
+        )
+
+    def match(self) -> dict[str, dict]:
+        ended = self.run("match", match, {"max_bin": MAX_BIN})
+        return {party: ended[party].document for party in self.layout.parties}
+
+    def train(self, agreement, **options) -> dict[str, Ended]:
+        finished = {party: finished_rounds(self.shares(party)) for party in self.layout.parties}
+        return self.run(
+            "train",
+            train_together,
+            {"training": agreement.model_dump(mode="json"), "analyst": self.analyst},
+            lambda party: {"matched": str(self.root / "match" / party), "shares": str(self.shares(party))},
+            finished=finished,
+            **options,
+        )
+
+    def score(self, agreement, rows: dict, levels: dict) -> dict[str, Ended]:
+        where = lambda party: {"shares": str(self.shares(party)), "matched": str(self.root / "match" / party)}  # noqa: E731
+        return self.run(
+            "score",
+            score,
+            {
+                "rows": rows,
+                "levels": levels,
+                "models": [agreement.model_dump(mode="json")],
+                "analyst": self.analyst,
+            },
+            lambda party: {
+                "matched": str(self.root / "match" / party),
+                "pseudonym_key": str(self.root / "keys" / party / "pseudonyms.key"),
+                "models": [where(party)],
+            },
+        )
+
+    def shares(self, party: str) -> Path:
+        return self.root / "train" / party / "shares"
+
+    def joined(self) -> Table:
+        return join_holdings(self.records.values(), self.schema)[0]
+
+
+def consortium(root: Path, table: Table, plan, canaries: bool = False) -> Consortium:
+    records = {}
+    for owner, holding in deal(table, plan, 3).holdings.items():
+        part = held(table, holding)
+        if canaries:
+            part = with_canary(part, *CANARIES[owner])
+        party = owner.replace("_", "-")
+        records[party] = write_holding(root / "stores", party, part)
+    columns = {party: list(record.columns) for party, record in records.items()}
+    return Consortium(root, table.schema, records, layout_of(columns, table.schema))
+
+
+def with_canary(part: Table, person: str, column: str, value: float) -> Table:
+    """One more row, of a person no other owner knows."""
+    row = part.columns.slice(0, 1).to_pydict() | {"patient": [person], column: [value]}
+    return Table(part.schema, pa.concat_tables([part.columns, pa.table(row, schema=part.columns.schema)]))
+
+
+def parameters_of(**changes) -> BoostingParameters:
+    return BoostingParameters(
+        **{
+            "rounds": 4,
+            "eta": 0.3,
+            "subsample": 1.0,
+            "colsample_bytree": 1.0,
+            "max_bin": MAX_BIN,
+            "min_child_weight": 5.0,
+        }
+        | changes
+    )
+
+
+def as_matrix(table: Table, features: np.ndarray, labels: bool) -> xgboost.DMatrix:
+    return xgboost.DMatrix(
+        features,
+        table.labels if labels else None,
+        feature_names=list(table.schema.features),
+        feature_types=table.feature_types,
+        enable_categorical=True,
+    )
+
+
+def xgboost_on_bins(table: Table, parameters: BoostingParameters) -> np.ndarray:
+    """Margins, on its own rows, of XGBoost trained on the table's bins, with cuts from all of its rows."""
+    features = table.features.copy()
+    for position, kind in enumerate(table.feature_types):
+        if kind == "q":
+            column = features[:, position]
+            bins = bin_indices(column, local_cuts(column, MAX_BIN), 4095).astype(np.float32)
+            features[:, position] = np.where(np.isnan(column), np.nan, bins)
+    rows = as_matrix(table, features, labels=True)
+    options = parameters.to_xgboost(table.schema.label) | {"max_bin": 4096, "max_cat_to_onehot": 64}
+    return xgboost.train(options, rows, parameters.rounds).predict(rows, output_margin=True)
+
+
+def opened(ended: dict[str, Ended], one: Consortium) -> xgboost.Booster:
+    holding = [party for party, end in ended.items() if "model" in end.document]
+    assert holding == [one.layout.parties[one.analyst]]
+    return from_document(json.loads(ended[holding[0]].document["model"]))
+
+
+def rows_by_group(documents, layout) -> dict[str, dict[str, int]]:
+    counts = {group[0]: agreed_rows(documents, group) for group in layout.groups}
+    return {name: {group: count[name] for group, count in counts.items()} for name in PARTS}
+
+
+@pytest.mark.parametrize(
+    ("kind", "plan"),
+    [
+        ("binary", Vertical(columns=SIDES, overlap=0.85)),
+        ("regression", Even(owners=3)),
+        ("multiclass", Mixed(columns=SIDES, split="clinic", by="hospital")),
+        ("regression", Vertical(columns=SIDES, overlap=0.85)),
+    ],
+    ids=["vertical", "horizontal", "mixed", "vertical regression"],
+)
+def test_match_train_and_score(tmp_path, kind, plan):
+    one = consortium(tmp_path, draw_table(kind), plan)
+    documents, joined, parameters = one.match(), one.joined(), parameters_of()
+    rows = rows_by_group(documents, one.layout)
+    codes = split_of(joined.person, SPLIT["salt"], SHARES)
+    assert sum(rows["train"].values()) == np.sum(codes == 0)
+
+    agreement = training_agreement(one.schema, one.layout, documents, parameters)
+    booster = opened(one.train(agreement), one)
+    training = joined.take(codes == 0)
+    ours = booster.predict(as_matrix(training, training.features, labels=False), output_margin=True)
+    scale = np.ptp(training.labels) / 2 if kind == "regression" else 1
+    theirs = xgboost_on_bins(training, parameters)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-4 * scale)
+    if kind != "multiclass":
+        assert np.corrcoef(ours, training.labels)[0, 1] > 0.4
+
+    levels = {"sex": sorted({level for document in documents.values() for level in document["levels"].get("sex", [])})}
+    ended = one.score(agreement, rows, levels)
+    arrays = ended[one.layout.parties[one.analyst]].arrays()
+    assert all(ended[party].arrays() == {} for party in ended if party != one.layout.parties[one.analyst])
+    held_out = joined.take(codes > 0)
+    held_out = held_out.take(one_row_per_person(held_out))
+    place = {}
+    for group in one.layout.groups:
+        key = (tmp_path / "keys" / group[0] / "pseudonyms.key").read_bytes()
+        for position, name in enumerate(pseudonyms(held_out.row_ids, key).T.tolist()):
+            place[tuple(name)] = position
+    order = np.array([place[tuple(name)] for name in arrays["pseudonyms"].T.tolist()])
+    assert sorted(order) == list(range(len(held_out)))
+    told = held_out.take(order)
+    np.testing.assert_allclose(arrays["label"][0], told.labels, atol=1e-5)
+    assert [levels["sex"][code] for code in arrays["group_sex"][0].astype(int)] == [
+        told.groups["sex"].levels[code] for code in told.groups["sex"].codes
+    ]
+    wanted = booster.predict(as_matrix(told, told.features, labels=False), output_margin=True)
+    np.testing.assert_allclose(arrays["margins_0"].T.squeeze(), wanted, rtol=0, atol=2e-5 * scale)
+    count = len(told)
+    outputs = agreement.outputs
+    for party in one.layout.parties:
+        assert ended[party].counts["revealed"] == {
+            "margins": outputs * count,
+            "label": count,
+            "group_sex": count,
+            "pseudonyms": 2 * count,
+        }
+
+
+def process_of(job: Path) -> int:
+    """The process that does a job."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if str(job).encode() in (entry / "cmdline").read_bytes().split(b"\0"):
+                    return int(entry.name)
+            except OSError:
+                continue
+    raise AssertionError(f"no process does {job}")
+
+
+def test_a_killed_owner_is_named_and_the_same_call_goes_on(tmp_path):
+    one = consortium(tmp_path, draw_table("binary"), Vertical(columns=SIDES, overlap=0.85))
+    agreement = training_agreement(one.schema, one.layout, one.match(), parameters_of(rounds=16))
+    struck = []
+
+    def strike(name, event):
+        if event.get("tree") == 5 and not struck:
+            struck.append(process_of(tmp_path / "train" / "insurer" / "job.json"))
+            os.kill(struck[0], signal.SIGKILL)
+
+    with pytest.raises(PartyLost, match=r"party 'insurer' ended by SIGKILL.*round \d+") as lost:
+        one.train(agreement, on_progress=strike)
+    assert "\n" not in str(lost.value)
+    done = min(finished_rounds(one.shares(party)) for party in one.layout.parties)
+    assert 4 <= done < 16
+
+    resumed = {}
+    ended = one.train(
+        agreement,
+        on_progress=lambda name, event: (
+            resumed.update({name: event["resume_from"]}) if event["event"] == "met" else None
+        ),
+    )
+    assert resumed == dict.fromkeys([*one.layout.parties, "dealer"], done)
+    booster, joined = opened(ended, one), one.joined()
+    training = joined.take(split_of(joined.person, SPLIT["salt"], SHARES) == 0)
+    ours = booster.predict(as_matrix(training, training.features, labels=False), output_margin=True)
+    theirs = xgboost_on_bins(training, parameters_of(rounds=16))
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-4)
+
+
+def traces(folder: Path, person: str, value: float) -> list[str]:
+    """Files below a folder that hold a person's name or a value, as text or as a number."""
+    needles = [person.encode(), f"{value}".encode(), np.float64(value).tobytes()]
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            found += [path.name for needle in needles if needle in content]
+    return found
+
+
+def test_nothing_of_an_owners_rows_is_in_anothers_folder(tmp_path):
+    one = consortium(tmp_path, draw_table("binary", 400), Vertical(columns=SIDES, overlap=0.9), canaries=True)
+    documents = one.match()
+    agreement = training_agreement(one.schema, one.layout, documents, parameters_of(rounds=2))
+    one.train(agreement)
+    one.score(agreement, rows_by_group(documents, one.layout), {"sex": ["f", "m"]})
+    names = one.joined().person
+    for owner, (person, _, value) in CANARIES.items():
+        assert person not in names
+        for member in ("clinic", "insurer", "dealer"):
+            assert len(list((tmp_path / "train" / member).glob("*"))) >= 3
+            for run in ("match", "train", "score"):
+                if member != owner:
+                    assert traces(tmp_path / run / member, person, value) == [], (run, member, owner)
+    # Persons both have on record are in nobody's files either: rows are told by their places.
+    shared = str(names[0])
+    for run in ("match", "train", "score"):
+        for member in ("clinic", "insurer", "dealer"):
+            assert traces(tmp_path / run / member, shared, np.pi) == []
+    for owner, (_, column, value) in CANARIES.items():
+        stored = (tmp_path / "stores" / owner).glob("*.parquet")
+        import pyarrow.parquet as pq
+
+        assert value in pq.read_table(next(stored))[column].to_pylist()
+
+
+def test_owners_of_different_persons_are_told_so(tmp_path):
+    table = draw_table("binary", 60)
+    one = consortium(tmp_path, table, Vertical(columns=SIDES))
+    part = held(table, deal(table, Vertical(columns=SIDES), 3).holdings["insurer"])
+    names = [f"x{name}" for name in part.columns["patient"].to_pylist()]
+    renamed = Table(part.schema, part.columns.set_column(0, "patient", pa.array(names)))
+    one.records["insurer"] = write_holding(tmp_path / "stores", "insurer", renamed)
+    documents = one.match()
+    assert {
+        count for document in documents.values() for part in document["rows"].values() for count in part.values()
+    } == {0}
+    with pytest.raises((InvalidInput, ValueError)):
+        training_agreement(one.schema, one.layout, documents, parameters_of())
+
+
+def test_the_agreement_has_the_shapes_the_model_is_stored_in(tmp_path):
+    one = consortium(tmp_path, draw_table("binary", 300), Vertical(columns=SIDES))
+    documents = one.match()
+    agreement = training_agreement(one.schema, one.layout, documents, parameters_of(rounds=1, max_depth=2))
+    one.train(agreement)
+    shapes = model_shape(agreement).round()
+    for party in one.layout.parties:
+        with np.load(one.shares(party) / "round_00001.npz") as stored:
+            assert {name: stored[name].shape for name in stored} == shapes

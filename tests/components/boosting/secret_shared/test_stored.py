@@ -1,0 +1,119 @@
+"""A training that was interrupted goes on from the shares on every party's disk, and ends as it would have."""
+
+import stat
+
+import numpy as np
+import pytest
+
+from components.boosting.secret_shared import Rows, open_model, predict_margins, to_booster, train
+from components.boosting.secret_shared.programs import model_shape
+from components.boosting.secret_shared.stored import finished_rounds, keep_round, restored, stored_model
+from components.mpc.simulate import simulate
+
+KIND = {"rows": 1200, "missing": 0.1, "categorical": 1}
+
+
+class Interrupted(Exception):
+    """What ends a training on purpose."""
+
+
+@pytest.fixture
+def going_on(boosting, tmp_path):
+    """A function: train until every party has kept its round of `until`, from `start` on; margins if it ends."""
+
+    def go(objective="binary:logistic", *, start=0, until=(99, 99), rounds=5, **changes):
+        data = boosting.draw_bins(objective=objective, **KIND)
+        agreement = boosting.agree(data, "vertical", 2, boosting.settings(rounds=rounds, **changes))
+
+        def program(engine):
+            folder = tmp_path / f"party{engine.party}"
+
+            def keep(done, state):
+                if not engine.deals:
+                    if done > until[engine.party]:
+                        raise Interrupted
+                    keep_round(folder, done, state)
+                if done >= max(until):
+                    raise Interrupted
+
+            state = restored(engine, folder, start, model_shape(agreement))
+            holding = boosting.held_by(agreement, data, engine.party)
+            model = train(engine, agreement, holding, start=state, keep=keep)
+            opened = open_model(engine, agreement, model, 0)
+            again = stored_model(engine, folder, rounds, model_shape(agreement))
+            reread = engine.reveal("again", predict_margins(agreement, Rows(engine, agreement, holding), again))
+            return opened, reread
+
+        try:
+            results, _ = simulate(program, 2, timeout=5)
+        except Interrupted:
+            return None
+        opened, reread = results[0]
+        trained = boosting.Trained(agreement, opened, to_booster(agreement, opened), None, [])
+        return boosting.opened_margins(trained, data), boosting.in_label_units(agreement, reread)
+
+    return go
+
+
+def folders(tmp_path):
+    return [tmp_path / f"party{number}" for number in range(2)]
+
+
+@pytest.mark.parametrize("objective", ["binary:logistic", "multi:softprob", "reg:squarederror"])
+def test_an_interrupted_training_ends_as_if_it_had_not_been(boosting, trained_once, going_on, tmp_path, objective):
+    assert going_on(objective, until=(2, 2), subsample=0.8, colsample_bytree=0.7) is None
+    assert [finished_rounds(folder) for folder in folders(tmp_path)] == [2, 2]
+    margins, reread = going_on(objective, start=2, subsample=0.8, colsample_bytree=0.7)
+    whole = trained_once(data={"objective": objective, **KIND}, rounds=5, subsample=0.8, colsample_bytree=0.7)
+    wanted = boosting.opened_margins(whole, boosting.draw_bins(objective=objective, **KIND))
+    scale = 95 if objective == "reg:squarederror" else 1
+    np.testing.assert_allclose(margins, wanted, rtol=0, atol=1e-4 * scale)
+    np.testing.assert_allclose(reread.T.squeeze(), margins, rtol=0, atol=1e-4 * scale)
+
+
+def test_one_party_may_be_a_round_behind(boosting, trained_once, going_on, tmp_path):
+    assert going_on(until=(3, 2)) is None
+    assert [finished_rounds(folder) for folder in folders(tmp_path)] == [3, 2]
+    margins, _ = going_on(start=2)
+    wanted = boosting.opened_margins(trained_once(data=KIND, rounds=5), boosting.draw_bins(**KIND))
+    np.testing.assert_allclose(margins, wanted, rtol=0, atol=1e-4)
+
+
+def test_shares_of_two_tries_are_never_put_together(boosting, trained_once, going_on, tmp_path):
+    """One party is ahead, and in the next try dies before it has shared that round anew, while the other has."""
+    assert going_on(until=(3, 2)) is None
+    assert going_on(start=2, until=(2, 3)) is None
+    done = min(finished_rounds(folder) for folder in folders(tmp_path))
+    margins, _ = going_on(start=done)
+    wanted = boosting.opened_margins(trained_once(data=KIND, rounds=5), boosting.draw_bins(**KIND))
+    np.testing.assert_allclose(margins, wanted, rtol=0, atol=1e-4)
+
+
+def test_files_are_few_and_their_owners_alone(going_on, tmp_path):
+    going_on()
+    for folder in folders(tmp_path):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "base.npz",
+            *(f"margins_{number:05d}.npz" for number in (4, 5)),
+            *(f"round_{number:05d}.npz" for number in range(1, 6)),
+        ]
+
+
+def test_a_gap_ends_what_is_finished(tmp_path):
+    for number in (1, 2, 4):
+        (tmp_path / f"round_{number:05d}.npz").touch()
+    (tmp_path / "round_00003.part").touch()
+    assert finished_rounds(tmp_path) == 2
+    assert finished_rounds(tmp_path / "nowhere") == 0
+
+
+def test_what_one_party_keeps_is_uniform(going_on, tmp_path):
+    """Files of one party alone are noise: shares of everything, the labels' margins above all."""
+    going_on()
+    for folder in folders(tmp_path):
+        with np.load(folder / "margins_00005.npz") as stored:
+            words = stored["margins"].reshape(-1)
+        octets = np.bincount(words.view(np.uint8), minlength=256)
+        assert ((octets - octets.mean()) ** 2).sum() / octets.mean() < 400

@@ -1,0 +1,135 @@
+"""Mode `secret_shared` through the whole flow: owners are processes, and what they hold stays with them."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+
+from components.boosting import BoostingParameters, CandidatePlan
+from components.boosting.pooled import predict
+from components.boosting.secret_shared import LEAKAGE
+from components.data.prediction_file import read_predictions
+from components.data.reading import read_table
+from components.data.schema import read_schema
+from components.errors import InvalidInput
+from components.mpc.network import PartyLost
+from components.partition import Even, Single, Vertical
+from tasks.holdings import pooled_table
+from tasks.loader import load
+from tasks.tracking import find_stage
+
+pytestmark = pytest.mark.slow
+
+SIDES = {"hospital": ["dose", "site", "outcome"], "insurer": ["marker", "sex", "age"]}
+FEW = BoostingParameters(rounds=6, max_depth=2, max_bin=8, threads=1)
+
+
+@pytest.fixture
+def apart_run(run, monkeypatch):
+    """A quick run on shares in which nothing after the deal may join the owners' rows."""
+
+    def forbidden(*_):
+        raise AssertionError("a stage joined what owners hold")
+
+    monkeypatch.setattr("tasks.train.pooled_table", forbidden)
+    monkeypatch.setattr("tasks.held_out.pooled_table", forbidden)
+
+    def start(data, **options):
+        defaults = {
+            "training": FEW,
+            "candidates": CandidatePlan(blend_weights=(0.5,)),
+            "partition_plan": Even(owners=2),
+        }
+        return run(data, mode="secret_shared", **{**defaults, **options})
+
+    return start
+
+
+@pytest.mark.parametrize("plan", [Even(owners=3), Vertical(columns=SIDES, overlap=0.9)], ids=["rows", "columns"])
+def test_owners_train_a_champion_and_then_its_successor(apart_run, table, client, home, plan):
+    first = apart_run(table("first", seed=1), partition_plan=plan)
+    assert (first["decision"], first["champion"]) == ("PROMOTE", "1")
+    second = apart_run(table("second", seed=2), partition_plan=plan)
+    assert second["decision"] in ("PROMOTE", "HOLD", "REJECT")
+
+    version = client.get_model_version("people", second["version"])
+    trained = _stage(client, version.run_id, "train")
+    made = {Path(file.path).stem for file in client.list_artifacts(trained.info.run_id, "candidates")}
+    assert made == {"retrain", "blend_0.5"}
+    record = mlflow.artifacts.load_dict(f"runs:/{trained.info.run_id}/training_record.json")
+    assert (record["mode"], record["declared_leakage"]) == ("secret_shared", list(LEAKAGE))
+    assert record["bytes"] > 0
+    assert record["costs"]["message_rounds"] > 0
+
+
+def test_what_owners_score_on_shares_is_what_the_opened_model_says(apart_run, table, client, home):
+    rows = table("first", seed=1)
+    apart_run(rows, candidates=CandidatePlan(kinds=()))
+    model = load("models:/people@champion", home)
+    everyone = read_table(Path(rows.path), read_schema(Path(rows.schema_file)))
+    said = np.sort(predict(model.booster, everyone))
+    version = client.get_model_version("people", "1")
+    evaluated = _stage(client, version.run_id, "evaluate")
+    path = client.download_artifacts(evaluated.info.run_id, "predictions/candidate.parquet")
+    scored = read_predictions(Path(path)).scores
+    nearest = np.abs(said[np.clip(np.searchsorted(said, scored), 0, len(said) - 1)] - scored)
+    before = np.abs(said[np.clip(np.searchsorted(said, scored) - 1, 0, len(said) - 1)] - scored)
+    assert np.minimum(nearest, before).max() < 1e-5
+
+
+def test_an_owner_killed_in_mid_training_ends_the_run_and_the_same_run_goes_on(apart_run, table, client, home):
+    data, slow = table("first", seed=1), FEW.model_copy(update={"rounds": 40})
+    killer = threading.Thread(target=_kill_an_owner_after_some_trees, args=(home.root,))
+    killer.start()
+    with pytest.raises(PartyLost, match="owner-[12]"):
+        apart_run(data, training=slow)
+    killer.join()
+    (folder,) = (home.root / "together").glob("train-*")
+    kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("owner-1/shares/round_*.npz")}
+    assert 0 < len(kept) < 40
+    assert not client.search_registered_models()
+
+    assert apart_run(data, training=slow)["champion"] == "1"
+    for name, written in kept.items():
+        assert (folder / "owner-1" / "shares" / name).stat().st_mtime_ns == written
+
+
+def test_a_champion_that_owners_have_no_shares_of_is_refused(run, apart_run, table, monkeypatch, client):
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.train.pooled_table", pooled_table)
+        patch.setattr("tasks.held_out.pooled_table", pooled_table)
+        run(table("first", seed=1))
+    with pytest.raises(InvalidInput, match="version 1 was not trained in mode secret_shared"):
+        apart_run(table("second", seed=2))
+    assert str(client.get_model_version_by_alias("people", "champion").version) == "1"
+
+
+def test_one_owner_alone_has_nobody_to_share_with(apart_run, table):
+    with pytest.raises(InvalidInput, match="two owners or more"):
+        apart_run(table(), partition_plan=Single())
+
+
+def _kill_an_owner_after_some_trees(root: Path) -> None:
+    """Kill the process of the second owner once it has finished three trees."""
+    for _ in range(2000):
+        if list(root.glob("together/train-*/owner-2/shares/round_00003.npz")):
+            break
+        time.sleep(0.02)
+    for status in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = status.read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if "components.mpc.process" in words and "owner-2/job.json" in words and str(root) in words:
+            os.kill(int(status.parent.name), signal.SIGKILL)
+
+
+def _stage(client, run_id: str, name: str):
+    """The nested run of a stage beside the one that registered a version."""
+    registered = client.get_run(run_id)
+    return find_stage(client, registered.data.tags["mlflow.parentRunId"], registered.info.experiment_id, name)

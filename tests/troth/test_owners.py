@@ -1,0 +1,85 @@
+"""`troth parties serve`, and `troth run tabular --parties`: what is refused before anything is started."""
+
+import os
+
+import pyarrow.csv
+import pytest
+import yaml
+
+
+@pytest.fixture
+def folder(troth, tmp_path, people, people_schema, served, monkeypatch):
+    """The insurer's folder, with everything in it."""
+    for name in ("PREFECT_API_URL", "TROTH_OWNER"):
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / "parties"
+    assert troth("parties", "init", path, "--owner", "hospital", "--owner", "insurer").code == 0
+    schema = people_schema()
+    schema["features"]["site"]["categories"] = ["north", "south"]
+    (path / "people.yaml").write_text(yaml.safe_dump(schema, sort_keys=False))
+    pyarrow.csv.write_csv(people(40).select(["id", "marker", "age"]), path / "rows.csv")
+    own = {"name": "insurer", "table": "rows.csv", "schema_file": "people.yaml"}
+    (path / "owner.yaml").write_text(yaml.safe_dump(own))
+    return path
+
+
+def test_serving_needs_a_server(troth, folder):
+    assert "PREFECT_API_URL" in troth("parties", "serve", folder, "--as", "insurer").complaint
+
+
+def test_serving_as_somebody_else(troth, folder):
+    assert "'hospital'" in troth("parties", "serve", folder, "--as", "hospital").complaint
+
+
+@pytest.mark.parametrize(
+    ("harm", "named"),
+    [
+        (lambda folder: (folder / "owner.yaml").unlink(), "owner.yaml"),
+        (lambda folder: (folder / "rows.csv").write_text("id,marker\np1,much\np2,3\n"), "'much'"),
+        (lambda folder: (folder / "rows.csv").unlink(), "rows.csv"),
+        (lambda folder: (folder / "people.yaml").write_text("name: people"), "people.yaml"),
+    ],
+)
+def test_serving_looks_at_the_table_first(troth, folder, harm, named):
+    harm(folder)
+    assert named in troth("parties", "serve", folder, "--as", "insurer").complaint
+
+
+def test_checking_looks_at_the_table_too(troth, folder):
+    assert troth("parties", "check", folder, "--as", "insurer").code == 0
+    (folder / "rows.csv").write_text("id,marker\np1,much\np2,3\n")
+    assert "'much'" in troth("parties", "check", folder, "--as", "insurer").complaint
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ((), "--schema"),
+        (("--schema", "people.yaml", "--years", "1"), "--years"),
+        (("--schema", "people.yaml", "--source", "rand_hie"), "--source"),
+        (("--schema", "people.yaml", "--data", "rows.csv"), "--data"),
+        (("--schema", "people.yaml"), "'pooled'"),
+        (("--schema", "people.yaml", "--mode", "secret_shared"), "PREFECT_API_URL"),
+        (("--schema", "people.yaml", "--mode", "secret_shared", "--partition", "even:2"), "'even'"),
+    ],
+)
+def test_a_run_that_cannot_be(troth, folder, monkeypatch, served, words, named):
+    monkeypatch.chdir(folder)
+    before = served.standing()
+    assert named in troth("run", "tabular", "--parties", ".", *words).complaint
+    assert served.standing() == before
+    assert not os.environ.get("PREFECT_API_URL")
+
+
+def test_the_deployments_of_owners_are_what_flows_take(tmp_path):
+    from pathlib import Path
+
+    from flows.tabular import tabular
+
+    document = yaml.safe_load((Path(__file__).parents[2] / "deploy" / "owners.yaml").read_text())
+    for one in document["deployments"]:
+        path, _, name = one["entrypoint"].partition(":")
+        assert f"def {name}(" in (Path(__file__).parents[2] / path).read_text()
+        assert one["work_pool"]["name"].startswith("owner-")
+    asked = next(one["parameters"] for one in document["deployments"] if "parameters" in one)
+    tabular.validate_parameters(asked)
