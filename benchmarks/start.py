@@ -18,7 +18,6 @@ import time
 from pathlib import Path
 
 
-
 def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
     """Wall and CPU seconds of a command and its children."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()

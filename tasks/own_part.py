@@ -33,7 +33,7 @@ from components.secret_file import create_once
 from tasks.member import Member, parties_of
 
 PROGRAMS = {"match": match, "train": train_together, "score": score}
-PUBLIC = ("rows", "cuts", "may_miss", "levels", "label_range", "seconds")
+PUBLIC = ("rows", "cuts", "may_miss", "levels", "label_range", "token", "seconds")
 """What a program's document may say to others; the model is not among it."""
 
 Key = Annotated[str, Field(pattern=r"^(match|train|score)-[0-9a-f]{20}$")]

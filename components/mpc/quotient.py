@@ -2,9 +2,9 @@
 
 x is brought into [1, 4) by a shared power of four s, found by comparing it with all powers at once (one masked opening
 serves every comparison). Let b_k = [x >= 4^k], and [x >= lower] for the lowest power. As each b_k implies the one
-before, s = 4^(K - k) for the largest 4^k <= x is a sum Σ_k f_k b_k of public f_k, and so is 0 for x < lower. There 1 / x
-is smooth and a short Fourier series gives it in one round. The same s scales y first, exactly, so that small quotients
-of large numbers keep their precision: y / x = (y s)(1 / (x s)).
+before, s = 4^(K - k) for the largest 4^k <= x is a sum Σ_k f_k b_k of public f_k, and so is 0 for x < lower. In [1, 4)
+1 / x is smooth and a short Fourier series gives it in one round. The same s scales y first, exactly, so that small
+quotients of large numbers keep their precision: y / x = (y s)(1 / (x s)).
 
 The products x s and y s are integers times integers; they and the result stay below 2^62 because |y / x| is bounded.
 Six rounds: three to compare, one to scale, one for the series, one to truncate both factors; their product is free.

@@ -34,7 +34,7 @@ class Choice:
     right: Shared
 
 
-INDIFFERENCE = 2e-5
+INDIFFERENCE = 1e-4
 """What sending missing values left must gain more: equal gains differ by less, and XGBoost then sends them right."""
 
 

@@ -49,6 +49,12 @@ def layout_of(columns: Mapping[str, Sequence[str]], schema: Schema) -> Layout:
             f"all rows lie with '{parties[0]}'; mode secret_shared needs two owners or more, deal the table to them "
             "(partition)"
         )
+    roles = {*schema.features, schema.label.column, *(group.column for group in schema.groups.values())}
+    if shared := sorted(roles & set(schema.keys)):
+        raise InvalidInput(
+            f"column '{shared[0]}' is a key that every owner holds, and a feature, label or group too; in mode "
+            "secret_shared a column has one owner, give the owners a copy under another name"
+        )
     own = {party: tuple(name for name in columns[party] if name not in schema.keys) for party in parties}
     sides: dict[frozenset[str], list[str]] = {}
     for party in parties:

@@ -28,7 +28,7 @@ def agreement(rows=100, *, objective="binary:logistic", features=2, changes=None
     return Agreement(**described | (changes or {}))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.integers(1, 2**24 - 1),
     st.floats(0, 1e6) | st.floats(0, 1e-3) | st.just(0.0),

@@ -66,8 +66,9 @@ def judged(harness, runs, *, together: bool):
     return kept
 
 
-@pytest.mark.parametrize("mode", ["permutation", "dense"])
-@pytest.mark.parametrize(("layout", "parties"), [("vertical", 2), ("mixed", 3)])
+@pytest.mark.parametrize(
+    ("mode", "layout", "parties"), [("permutation", "vertical", 2), ("dense", "mixed", 3)], ids=["pair", "three"]
+)
 def test_every_octet_received_is_uniform(boosting, harness, recorded, monkeypatch, mode, layout, parties):
     by_mode(monkeypatch, mode)
     data = boosting.draw_bins(300, 4, missing=0.1, categorical=1)
@@ -79,8 +80,9 @@ def test_every_octet_received_is_uniform(boosting, harness, recorded, monkeypatc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("layout", ["vertical", "horizontal"])
+@pytest.mark.parametrize(
+    ("objective", "layout"), list(zip(OBJECTIVES, ["vertical", "horizontal", "vertical"], strict=True))
+)
 def test_every_site_by_itself_is_uniform(boosting, harness, recorded, objective, layout):
     """So many trainings that even the intercept's only word is seen often enough."""
     data = boosting.draw_bins(64, 3, objective=objective, missing=0.1, categorical=1)
@@ -174,7 +176,7 @@ def test_the_classifier_can_tell_them_apart_where_nothing_is_masked(boosting, re
     """Party 0's stream all zeros leaves its part bare: the judge of the test above is no fool."""
     draw = Keystream.draw
     monkeypatch.setattr(Keystream, "draw", lambda self, shape, dtype=np.uint64: np.zeros_like(draw(self, shape, dtype)))
-    pair, truth = neighbours(boosting), np.arange(20) % 2
+    pair, truth = neighbours(boosting), np.arange(10) % 2
     views = [view_of(recorded(pair[which], rounds=1, max_depth=1).received[1]) for which in truth]
     assert guesses(views, truth) == len(truth)
 

@@ -98,7 +98,7 @@ def structure(trained) -> list[tuple]:
 def test_every_layout_gives_the_same_model(boosting, trained_once, objective):
     described = {"objective": objective, "categorical": 2}
     first = trained_once(data=described)
-    for layout, parties in [("horizontal", 2), ("vertical", 3), ("mixed", 3), ("horizontal", 4), ("mixed", 4)]:
+    for layout, parties in [("horizontal", 2), ("vertical", 3), ("mixed", 4)]:
         other = trained_once(layout, parties, data=described)
         assert structure(other) == structure(first), (layout, parties)
         np.testing.assert_allclose(other.opened.leaves, first.opened.leaves, rtol=0, atol=1e-5)
