@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from components.data.schema import Schema
 from components.errors import InvalidInput
+from components.mpc.launch import Ended
 from components.mpc.parties import make_parties
 from components.partition import Even, Vertical
 from tasks.answers import answer, from_markdown, to_markdown
@@ -18,7 +19,7 @@ from tasks.apart import announced, require_fits
 from tasks.inputs import Apart, OwnTable
 from tasks.inputs import load as load_source
 from tasks.member import read_member
-from tasks.own_part import Needs, Refused, Request, announce, take_part
+from tasks.own_part import Needs, Refused, Request, announce, public_answer, take_part
 
 SPLIT = {"salt": "troth", "shares": [0.55, 0.15, 0.3]}
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -202,6 +203,11 @@ def test_who_was_asked_long_ago_does_not_start(machine, schema, monkeypatch):
     monkeypatch.setenv("TROTH_OWNER", str(machine()))
     assert answer(asked(schema), asked_for=NOW, now=NOW + timedelta(seconds=599))[0] == "Completed"
     assert answer(asked(schema), asked_for=NOW, now=NOW + timedelta(seconds=601))[0] == "Refused"
+
+
+def test_a_model_is_never_part_of_an_answer(tmp_path):
+    ended = Ended("hospital", tmp_path, {"model": "{}", "seconds": {"train": 1.0}}, {"rounds": 3})
+    assert public_answer(ended) == {"document": {"seconds": {"train": 1.0}}, "counts": {"rounds": 3}}
 
 
 @pytest.fixture
