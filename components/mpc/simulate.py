@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from components.mpc.engine import Dealer, Engine, Party
-from components.mpc.network import local_networks
+from components.mpc.network import PartyLost, local_networks
 from components.mpc.randomness import fresh_key
 
 Result = TypeVar("Result")
@@ -44,5 +44,6 @@ def simulate(
     for thread in threads:
         thread.join()
     if failures:
-        raise failures[0]
+        # Who lost another party is not the cause.
+        raise next((error for error in failures if not isinstance(error, PartyLost)), failures[0])
     return [results[number] for number in range(parties)], engines
