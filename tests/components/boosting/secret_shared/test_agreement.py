@@ -137,5 +137,5 @@ def test_a_label_outside_the_ring_is_refused():
                 ),
             ),
             2,
-            timeout=20,
+            timeout=5,
         )
