@@ -140,9 +140,9 @@ class Writer:
             except OSError:
                 self._break()
         with self._changed:
-            while self._waiting > QUEUED and not self.broken:
+            while self._waiting > QUEUED and not self._over:
                 self._changed.wait()
-            if self.broken:
+            if self._over:
                 raise LinkLost("closed the connection")
             self._queue.append((header, content))
             self._waiting += HEADER.size + len(content)
@@ -154,9 +154,13 @@ class Writer:
         self._thread.join(patience)
         return not self.broken and not self._thread.is_alive()
 
+    def give_up(self, reason: str) -> None:
+        """Say why nothing more will come, in place of what is queued, without waiting for it to be heard."""
+        self._finish(Kind.ABORT, reason.encode(), drop=True)
+
     def abort(self, reason: str, *, patience: float) -> None:
         """Say why nothing more will come, in place of what is queued, and end the connection."""
-        self._finish(Kind.ABORT, reason.encode(), drop=True)
+        self.give_up(reason)
         self._thread.join(patience)
         self.cut()
 
@@ -166,6 +170,10 @@ class Writer:
             self.broken = True
             self._changed.notify_all()
         cut(self.connection)
+
+    @property
+    def _over(self) -> bool:
+        return self.broken or self._ending == Kind.ABORT
 
     def _finish(self, kind: Kind, content: bytes, *, drop: bool) -> None:
         with self._changed:

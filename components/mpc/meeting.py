@@ -80,7 +80,8 @@ class Meeting:
         self._events: SimpleQueue[Met | PartyLost] = SimpleQueue()
         self._notes: dict[str, str] = {}
         self._welcomed: set[str] = set()
-        self._over = threading.Event()
+        self._over, self._closing = threading.Event(), threading.Lock()
+        self._reason: PartyLost | None = None
         member = parties.member(hello.name)
         files = {"certificate": member.certificate, "key": member.key, "authority": parties.authority}
         self._dialling = tls_context(serve=False, **files)
@@ -120,19 +121,21 @@ class Meeting:
                     )
                 missing.remove((event.name, event.dialled))
             return hellos
-        except PartyLost:
+        except PartyLost as reason:
+            self._reason = reason
             # Who is about to call meets the same trouble here, and need not wait for somebody who will not come.
             if self._listener is not None:
                 time.sleep(_LINGER)
             raise
         finally:
-            self._over.set()
+            with self._closing:
+                self._over.set()
             if self._listener is not None:
                 cut(self._listener)
                 self._listener.close()
             while not self._events.empty():
                 if isinstance(late := self._events.get(), Met):
-                    late.connection.close()
+                    self._turn_away(late)
 
     def _start(self, target: Callable, *arguments) -> None:
         threading.Thread(target=target, args=arguments, daemon=True).start()
@@ -240,10 +243,18 @@ class Meeting:
         return Met(theirs.name, False, connection, theirs, key)
 
     def _offer(self, met: Met) -> None:
-        if self._over.is_set():
-            met.connection.close()
-        else:
-            self._events.put(met)
+        with self._closing:
+            if not self._over.is_set():
+                self._events.put(met)
+                return
+        self._turn_away(met)
+
+    def _turn_away(self, met: Met) -> None:
+        # The other end holds the connection for made, and would otherwise only see it close.
+        if met.dialled and self._reason is not None:
+            with suppress(OSError):
+                write_frame(met.connection, Kind.ABORT, str(self._reason).encode())
+        met.connection.close()
 
     def _read_hello(self, frame: Frame, names: list[str]) -> Hello:
         """The hello of a frame that came from whoever has a certificate with these names."""

@@ -238,7 +238,7 @@ class TlsDealerNetwork(_Links):
         super()._fail(name, reason)
         # The dealer may be waiting for any of them, and without one there is nothing left to deal.
         for writer in list(self.writers.values()):
-            writer.cut()
+            writer.give_up(str(self.failure()))
 
     def where(self) -> str:
         return f"after {self.dealt} bytes were dealt"

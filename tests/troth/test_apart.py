@@ -24,11 +24,6 @@ from tests.troth.conftest import Said
 
 pytestmark = pytest.mark.slow
 
-WAITING = pytest.mark.skipif(
-    "TROTH_TEST_WAITING" not in os.environ,
-    reason="waits for workers that are gone, and on a busy machine the clock can win; set TROTH_TEST_WAITING to run it",
-)
-
 PATIENCE = 240
 # All rows for every tree: a draw is of places in the matched order, which is another one each time.
 QUICK = ("--set", "rounds=4", "--set", "max_depth=2", "--set", "max_bin=8", "--set", "subsample=1")
@@ -73,9 +68,9 @@ class World:
     def serve(self, name: str) -> None:
         self.processes[name] = self.start(name, "parties", "serve", "parties", "--as", name)
 
-    def stop(self, name: str, number: int = signal.SIGINT) -> None:
+    def kill(self, name: str) -> None:
         process = self.processes.pop(name)
-        os.killpg(process.pid, number)
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait(60)
 
     def pipeline(self, *words: object) -> Said:
@@ -178,7 +173,7 @@ def world(tmp_path_factory, prefect_server, people_apart, empty_store):
         wait_for(lambda name=name: "Ctrl-C" in world.printed(name), f"worker of {name}")
     yield world
     for name in list(world.processes):
-        world.stop(name, signal.SIGKILL)
+        world.kill(name)
 
 
 def champion(home: Path, name: str):
@@ -270,9 +265,8 @@ def test_a_column_that_does_not_fit_is_named_and_its_values_are_not(trained, wor
     assert "secret-reading" in world.printed("insurer")
 
 
-@WAITING
 def test_a_worker_that_is_not_there(trained, world):
-    world.stop("insurer")
+    world.kill("insurer")
     path = world.folder / "hospital" / "parties" / "parties.yaml"
     before = path.read_text()
     path.write_text(before.replace("gather: 600", "gather: 8"))
@@ -285,7 +279,6 @@ def test_a_worker_that_is_not_there(trained, world):
     assert "troth parties serve DIR --as insurer" in said.complaint
 
 
-@WAITING
 def test_an_owner_that_is_killed_and_comes_back(trained, world):
     def shares() -> list[Path]:
         return list((world.folder / "insurer" / "store").glob("together/train-*/insurer/shares/round_*.npz"))
@@ -297,7 +290,7 @@ def test_an_owner_that_is_killed_and_comes_back(trained, world):
     pipeline = world.start("hospital", *words)
     wait_for(lambda: len(shares()) >= before + 2 or pipeline.poll() is not None, "two trees")
     assert pipeline.poll() is None, world.printed("hospital")
-    world.stop("insurer", signal.SIGKILL)
+    world.kill("insurer")
     assert pipeline.wait(PATIENCE) == 2
     printed = world.printed("hospital")
     assert "error: party 'insurer'" in printed
