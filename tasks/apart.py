@@ -14,7 +14,7 @@ from components.data.part import require_declared_categories
 from components.data.schema import Schema, read_schema
 from components.errors import InvalidInput
 from components.mpc.launch import Ended
-from components.mpc.parties import Parties, read_parties
+from components.parties.file import Parties, read_parties
 from components.partition import PartitionPlan, Vertical
 from components.reporting import OwnerSummary
 from components.secret_file import create_once

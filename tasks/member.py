@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from components.data.schema import read_yaml, validated
 from components.errors import InvalidInput
-from components.mpc.parties import FILE as PARTIES
-from components.mpc.parties import Name, Parties, read_parties
+from components.parties.file import FILE as PARTIES
+from components.parties.file import Name, Parties, read_parties
 
 FILE, VARIABLE = "owner.yaml", "TROTH_OWNER"
 

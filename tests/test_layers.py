@@ -23,8 +23,10 @@ CONCEPTS = {
     "partition": {"data"},
     "compatibility": {"data"},
     "fairness": {"data"},
-    "mpc": {"data"},
-    "boosting": {"data", "compatibility", "fairness", "mpc", "partition"},
+    "parties": {"data"},
+    "mpc": {"data", "parties"},
+    "federated": {"data", "parties"},
+    "boosting": {"data", "compatibility", "fairness", "federated", "mpc", "parties", "partition"},
     "gates": {"data", "compatibility", "fairness"},
     "reporting": {"data", "partition", "compatibility", "fairness", "boosting", "gates"},
 }

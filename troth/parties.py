@@ -35,7 +35,7 @@ def init(
 
     `troth parties init parties --owner hospital --owner insurer --host insurer=10.0.0.7:7102`
     """
-    from components.mpc.parties import FILE, OFFLINE, make_parties
+    from components.parties.file import FILE, OFFLINE, make_parties
     from troth.terminal import console
 
     hosts = dict(_host(text) for text in host or [])
@@ -65,8 +65,8 @@ def check(
 
     `troth parties check parties --as hospital`
     """
-    from components.mpc.parties import read_parties
-    from components.mpc.parties_check import inspect_parties
+    from components.parties.check import inspect_parties
+    from components.parties.file import read_parties
     from tasks.member import FILE as OWNER
     from tasks.member import read_member
     from tasks.own_part import part_of

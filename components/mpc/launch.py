@@ -24,8 +24,8 @@ import numpy as np
 from components.errors import InvalidInput
 from components.mpc.hello import Json
 from components.mpc.network import PartyLost
-from components.mpc.parties import make_parties, read_parties
 from components.mpc.programs import Job
+from components.parties.file import make_parties, read_parties
 from components.secret_file import create_once
 
 COMMAND = (sys.executable, "-m", "components.mpc.process")

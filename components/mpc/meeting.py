@@ -14,13 +14,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from components.errors import InvalidInput
-from components.mpc.certificates import tls_context
 from components.mpc.hello import Hello, decode, difference
 from components.mpc.link import Frame, Kind, LinkLost, cut, read_frame, write_frame
 from components.mpc.network import PartyLost
-from components.mpc.parties import Owner, Parties
 from components.mpc.randomness import KEY_BYTES
+from components.parties.certificates import tls_context
+from components.parties.file import Owner, Parties
 
 _HELLO_BYTES = 64 << 20
 _HANDSHAKE = 10.0
@@ -41,25 +40,6 @@ class Met:
     connection: ssl.SSLSocket
     hello: Hello
     key: bytes | None = None
-
-
-def listen(owner: Owner) -> socket.socket:
-    """The socket on which an owner is found.
-
-    Raises
-    ------
-    InvalidInput
-        The address is not this machine's, or the port is taken.
-    """
-    address = owner.listen or owner.address
-    try:
-        family = socket.getaddrinfo(address, owner.port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((address, owner.port), family=family, backlog=64)
-    except OSError as error:
-        raise InvalidInput(
-            f"party '{owner.name}' cannot listen at {address}:{owner.port} ({(error.strerror or str(error)).lower()}); "
-            "end what uses the port, or correct 'address', 'listen' and 'port' in parties.yaml"
-        ) from None
 
 
 class Meeting:

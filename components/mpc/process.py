@@ -21,9 +21,9 @@ from components.data.schema import validated
 from components.errors import InvalidInput
 from components.mpc.meeting import PartyStopped
 from components.mpc.network import PartyLost
-from components.mpc.parties import read_parties
 from components.mpc.programs import Job, Task, find_program, store
 from components.mpc.tls_network import Session, join
+from components.parties.file import read_parties
 
 _GRACE = 5.0
 _SWITCH = 0.0005

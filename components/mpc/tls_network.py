@@ -20,14 +20,14 @@ from socket import socket
 import numpy as np
 
 from components.errors import InvalidInput
-from components.mpc.certificates import faults
 from components.mpc.engine import Dealer, Engine, Party
 from components.mpc.hello import Hello, Json
 from components.mpc.link import Frame, Kind, LinkLost, Reader, StoppedThere, Writer
-from components.mpc.meeting import Meeting, Met, PartyStopped, listen
+from components.mpc.meeting import Meeting, Met, PartyStopped
 from components.mpc.network import PartyLost, Traffic
-from components.mpc.parties import Parties
 from components.mpc.randomness import fresh_key
+from components.parties.certificates import faults
+from components.parties.file import Parties, listen
 
 _PATIENCE = 2.0
 _REMEDY = "look at its log, then start the run again"

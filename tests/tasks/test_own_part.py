@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from components.data.schema import Schema
 from components.errors import InvalidInput
 from components.mpc.launch import Ended
-from components.mpc.parties import make_parties
+from components.parties.file import make_parties
 from components.partition import Even, Vertical
 from tasks.answers import answer, from_markdown, to_markdown
 from tasks.apart import announced, require_fits

@@ -7,8 +7,8 @@ import threading
 import pytest
 import yaml
 
-from components.mpc.certificates import make_authority, tls_context
-from components.mpc.parties import read_parties
+from components.parties.certificates import make_authority, tls_context
+from components.parties.file import read_parties
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ import pytest
 from components.errors import InvalidInput
 from components.mpc.launch import PartyCrashed, run_parties, run_party
 from components.mpc.network import PartyLost
-from components.mpc.parties import make_parties
 from components.mpc.programs import Job, find_program
+from components.parties.file import make_parties
 
 TRIAL = Path(__file__).with_name("trial_party.py")
 COMMAND = (sys.executable, str(TRIAL))

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from components.mpc import link
-from components.mpc.certificates import tls_context
 from components.mpc.link import Kind, LinkLost, Reader, Writer
-from components.mpc.parties import make_parties
+from components.parties.certificates import tls_context
+from components.parties.file import make_parties
 
 
 @pytest.fixture

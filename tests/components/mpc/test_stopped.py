@@ -8,8 +8,8 @@ import pytest
 
 from components.mpc.launch import run_party
 from components.mpc.network import PartyLost
-from components.mpc.parties import make_parties
 from components.mpc.programs import Job
+from components.parties.file import make_parties
 
 
 def test_a_member_that_waits_for_others_ends_when_it_is_told_to(tmp_path):

@@ -10,14 +10,14 @@ import pytest
 
 from components.errors import InvalidInput
 from components.mpc import link
-from components.mpc.certificates import tls_context
 from components.mpc.hello import Hello
 from components.mpc.link import Kind, write_frame
 from components.mpc.multiply import multiply_fixed
 from components.mpc.network import PartyLost
-from components.mpc.parties import make_parties
 from components.mpc.simulate import simulate
 from components.mpc.tls_network import join
+from components.parties.certificates import tls_context
+from components.parties.file import make_parties
 
 OWNERS = ("hospital", "insurer", "registry", "clinic")
 AGREEMENT = {"rows": 5, "features": ["age"]}

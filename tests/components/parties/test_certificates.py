@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from components.mpc.certificates import DAYS, faults, make_authority, named_in, pem, tls_context
+from components.parties.certificates import DAYS, faults, make_authority, named_in, pem, tls_context
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from components.errors import InvalidInput
-from components.mpc.certificates import expires, faults, tls_context
-from components.mpc.meeting import listen
-from components.mpc.parties import OFFLINE, Dealer, Owner, Parties
+from components.parties.certificates import expires, faults, tls_context
+from components.parties.file import OFFLINE, Dealer, Owner, Parties, listen
 
 _SOON = datetime.timedelta(days=30)
 _WAIT = 5.0

@@ -4,6 +4,7 @@ Every party has the same copy; names of certificates and keys are relative to it
 beside it, only the authority's certificate and its own two. The dealer listens nowhere: it dials every owner.
 """
 
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Self
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from components.data.schema import read_yaml, validated
 from components.errors import InvalidInput
-from components.mpc.certificates import make_authority, pem, private_pem
+from components.parties.certificates import make_authority, pem, private_pem
 from components.secret_file import create_once
 
 FILE = "parties.yaml"
@@ -100,6 +101,25 @@ class Parties(_Section):
         """How sentences speak of a member: with its name and its place."""
         member = self.member(name)
         return f"party '{name}' ({member.place})" if isinstance(member, Owner) else f"dealer '{name}'"
+
+
+def listen(owner: Owner) -> socket.socket:
+    """The socket on which an owner is found.
+
+    Raises
+    ------
+    InvalidInput
+        The address is not this machine's, or the port is taken.
+    """
+    address = owner.listen or owner.address
+    try:
+        family = socket.getaddrinfo(address, owner.port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((address, owner.port), family=family, backlog=64)
+    except OSError as error:
+        raise InvalidInput(
+            f"party '{owner.name}' cannot listen at {address}:{owner.port} ({(error.strerror or str(error)).lower()}); "
+            "end what uses the port, or correct 'address', 'listen' and 'port' in parties.yaml"
+        ) from None
 
 
 def read_parties(path: Path) -> Parties:

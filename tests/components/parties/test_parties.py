@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from components.errors import InvalidInput
-from components.mpc.certificates import faults
-from components.mpc.parties import make_parties, read_parties
+from components.parties.certificates import faults
+from components.parties.file import make_parties, read_parties
 
 
 @pytest.fixture
