@@ -8,6 +8,7 @@ disk, a frozen pydantic model in memory, and rejects keys it does not know.
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
+import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -25,10 +26,12 @@ class Feature(_Frozen):
 
     `numeric` columns are used as they are; `ordinal` ones become their position in `categories`; `categorical` ones
     become an unordered code. Categories left out are taken from the data once, at partition, and frozen from then on.
+    `edges` of a numeric feature are public cut points, for owners who then need not find any in their values together.
     """
 
     kind: Literal["numeric", "categorical", "ordinal"] = "numeric"
     categories: tuple[str, ...] | None = None
+    edges: tuple[float, ...] | None = None
     note: str = ""
 
     @model_validator(mode="after")
@@ -39,6 +42,9 @@ class Feature(_Frozen):
             raise ValueError("an ordinal feature lists its categories from lowest to highest")
         if self.categories is not None and len(set(self.categories)) != len(self.categories):
             raise ValueError("categories are listed once each")
+        if self.edges is not None and self.kind != "numeric":
+            raise ValueError("only a numeric feature has edges; others are cut at their categories")
+        _require_increasing(self.edges)
         return self
 
 
@@ -80,9 +86,13 @@ class Group(_Frozen):
 
     @model_validator(mode="after")
     def _edges_increase(self) -> Self:
-        if self.edges is not None and list(self.edges) != sorted(set(self.edges)):
-            raise ValueError("edges are increasing numbers")
+        _require_increasing(self.edges)
         return self
+
+
+def _require_increasing(edges: tuple[float, ...] | None) -> None:
+    if edges is not None and not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
+        raise ValueError("edges are increasing numbers")
 
 
 class Schema(_Frozen):
