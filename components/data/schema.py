@@ -214,5 +214,6 @@ def _first_finding(error: ValidationError, where: Path | str) -> str:
     if finding["type"] == "missing":
         return f"{where}: '{key}' is missing"
     if finding["type"] == "value_error":
-        return f"{where}: {finding['ctx']['error']}"
+        at = f"'{key}': " if finding["loc"] else ""
+        return f"{where}: {at}{finding['ctx']['error']}"
     return f"{where}: '{key}' is {finding['input']!r}; {finding['msg'][0].lower()}{finding['msg'][1:]}"
