@@ -82,8 +82,8 @@ def refined(grid: Grid, counts: np.ndarray, max_bin: int) -> Grid:
 def edges(grid: Grid, counts: np.ndarray, max_bin: int) -> np.ndarray:
     """Cut points (at most max_bin - 1,), float32, ascending; a value lies below the first cut greater than it.
 
-    Each bin ends at the boundary whose rank is nearest to an equal share of the rows; where there are no more cells with
-    rows than bins, each such cell is a bin of its own.
+    Each bin ends at the boundary whose rank is nearest to an equal share of the rows; where there are no more cells
+    with rows than bins, each such cell is a bin of its own.
     """
     total = counts.sum()
     filled = np.flatnonzero(counts)

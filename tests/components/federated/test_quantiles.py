@@ -30,7 +30,7 @@ def bins(values: np.ndarray, cuts: np.ndarray) -> np.ndarray:
 
 @settings(deadline=None, max_examples=100)
 @given(VALUES, st.integers(2, 64), st.integers(1, 4), st.integers(0, 2**32 - 1))
-def test_however_rows_are_divided_no_bin_is_heavier_than_its_share_and_its_heaviest_value(values, max_bin, owners, seed):
+def test_however_rows_are_divided_no_bin_is_too_heavy_but_for_its_heaviest_value(values, max_bin, owners, seed):
     who = np.random.default_rng(seed).integers(0, owners, len(values))
     cuts, seen = together([values[who == owner] for owner in range(owners)], max_bin)
     present = values[~np.isnan(values)]

@@ -1,0 +1,47 @@
+"""What members and collector must compute alike: the key of each mask, and the sentence that survivors sign.
+
+Of a pair (u, v) with u before v in order of names, u adds the mask PRG(s_uv) and v subtracts it, so it is gone from
+the sum of both. Every key names agreement (hence run, batch and all public keys), message and pair.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from components.federated.frame import bind, canonical
+from components.federated.keys import agree, derive
+from components.federated.mask import add_mask, subtract_mask
+
+SHARES, DELIVERY, MASKED = "shares", "delivery", "masked vector"
+SURVIVING, SIGNED, SIGNATURES, REVEALED = "survivors", "signature", "signatures", "revealed shares"
+"""Kinds of the messages after the keys, in their order."""
+
+SURVIVORS = "survivors"
+"""The purpose of a signature on a `statement`."""
+
+
+def add_pair_mask(
+    vector: np.ndarray, secret: bytes, public: bytes, *, agreement: bytes, message: int, name: str, peer: str
+) -> None:
+    """Add to `vector` what `name` adds for `peer`; with the two exchanged, what takes it away again.
+
+    `secret` is of one of the two and `public` of the other.
+    """
+    first, second = sorted((name, peer))
+    key = agree(secret, public, bind("pair mask", agreement, message, first, second))
+    (add_mask if name == first else subtract_mask)(vector, key)
+
+
+def own_mask_key(seed: bytes, *, agreement: bytes, message: int, name: str) -> bytes:
+    """The key of the mask that a member shares with nobody."""
+    return derive(seed, bind("own mask", agreement, message, name))
+
+
+def sealing_context(agreement: bytes, sender: str, recipient: str) -> bytes:
+    """Context of the one blob of shares from a member to another."""
+    return bind("shares", agreement, sender, recipient)
+
+
+def statement(agreement: bytes, message: int, sharers: Iterable[str], survivors: Iterable[str]) -> bytes:
+    """What a survivor signs: who of those that dealt shares gave a vector to this sum."""
+    return bind("statement", agreement, message, canonical([sorted(sharers), sorted(survivors)]))

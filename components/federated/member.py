@@ -1,0 +1,286 @@
+"""A member's side of secure aggregation: five answers, each given once, and the refusals that keep its vector secret.
+
+It trusts its own configuration and the authority's certificate; of what the collector sends it believes what others
+signed. A refusal ends its part in the batch: nothing more is answered, and all secrets of the batch are overwritten.
+Source: Bonawitz et al. 2017, figure 4 (active adversaries), with keys of their own for every sum.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+
+import numpy as np
+from cryptography import x509
+
+from components.errors import InvalidInput
+from components.federated.advertisement import Agreement, advertise, read_agreement
+from components.federated.batch import Batch, check_members, decode_batch
+from components.federated.context import (
+    DELIVERY,
+    MASKED,
+    REVEALED,
+    SHARES,
+    SIGNATURES,
+    SIGNED,
+    SURVIVING,
+    SURVIVORS,
+    add_pair_mask,
+    own_mask_key,
+    sealing_context,
+    statement,
+)
+from components.federated.frame import Json, Octets, pack, unpack
+from components.federated.identity import Identity, signed_by
+from components.federated.keys import agree, erase, fresh_secret, seal, unseal
+from components.federated.mask import WORD, add_mask
+from components.federated.shamir import SHARE_BYTES, split
+from components.federated.violation import ProtocolViolation
+
+
+@dataclass(repr=False)
+class _Held:
+    """What a member keeps of one batch; `dealt` are the shares others dealt it, `stage` how far a message is."""
+
+    batch: Batch
+    sealing: bytearray
+    masking: list[bytearray]
+    seeds: list[bytearray]
+    advertised: bytes
+    agreement: Agreement | None = None
+    sharers: tuple[str, ...] = ()
+    dealt: dict[str, bytearray] = field(default_factory=dict)
+    stage: dict[int, str] = field(default_factory=dict)
+    signed: dict[int, tuple[str, ...]] = field(default_factory=dict)
+
+    def share(self, message: int, dealer: str, *, of_seed: bool) -> bytes:
+        """One of the two shares that `dealer` dealt for a message; the other is overwritten with it."""
+        both = slice(2 * message * SHARE_BYTES, 2 * (message + 1) * SHARE_BYTES)
+        shares = bytes(self.dealt[dealer][both])
+        self.dealt[dealer][both] = bytes(len(shares))
+        return shares[SHARE_BYTES:] if of_seed else shares[:SHARE_BYTES]
+
+
+def _fails_closed(step: Callable) -> Callable:
+    """Whatever ends this step but a wrong vector overwrites the secrets of the batch."""
+
+    @wraps(step)
+    def guarded(self, *arguments):
+        try:
+            return step(self, *arguments)
+        except InvalidInput:
+            raise
+        except BaseException:
+            self.forget()
+            raise
+
+    return guarded
+
+
+class Member:
+    """One owner in one run; the methods stand in the order in which they are called.
+
+    Parameters
+    ----------
+    members
+        Names of all that may take part, this one among them.
+    threshold
+        How many must be left for a sum to be revealed; see `least_survivors`.
+    run
+        Name of the run; a batch of another is refused.
+    collector
+        How sentences name who collects.
+
+    Raises
+    ------
+    InvalidInput
+        Members or threshold would protect nobody.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        authority: x509.Certificate,
+        members: tuple[str, ...],
+        threshold: int,
+        run: str,
+        collector: str = "aggregator",
+    ):
+        check_members(members, threshold)
+        if identity.name not in members:
+            raise InvalidInput(f"'{identity.name}' is none of the members; use one of {', '.join(members)}")
+        self.name, self.run, self.members, self.threshold = identity.name, run, tuple(sorted(members)), threshold
+        self._identity, self._authority, self._collector = identity, authority, collector
+        self._last = -1
+        self._held: _Held | None = None
+
+    @_fails_closed
+    def advertise(self, announcement: Octets) -> bytes:
+        """Step 1: draw the secrets of a new batch and sign their public keys."""
+        self.forget()
+        batch = decode_batch(announcement, sender=self._collector)
+        if (batch.run, batch.members, batch.threshold) != (self.run, self.members, self.threshold):
+            raise self._refusal("announced a batch of another run, with other members, or with another threshold")
+        if batch.number <= self._last:
+            raise self._refusal(f"announced batch {batch.number} after batch {self._last}")
+        self._last = batch.number
+        sealing, *secrets = (fresh_secret() for _ in range(1 + 2 * batch.messages))
+        masking, seeds = secrets[: batch.messages], secrets[batch.messages :]
+        advertised = advertise(self._identity, batch, sealing=sealing, masking=masking, seeds=seeds)
+        self._held = _Held(batch, sealing, masking, seeds, advertised)
+        return advertised
+
+    @_fails_closed
+    def share(self, advertisements: Octets) -> bytes:
+        """Step 2: deal every secret to all that advertised, sealed to each."""
+        held = self._current()
+        if held.agreement is not None:
+            raise self._refusal("asked for the shares of a batch twice")
+        agreement = read_agreement(advertisements, held.batch, sender=self._collector, authority=self._authority)
+        ours = agreement.by_name.get(self.name)
+        if ours is None or ours.encoded != held.advertised:
+            raise self._refusal(f"sent a list without the keys of '{self.name}'")
+        held.agreement = agreement
+        names = list(agreement.by_name)
+        points = [held.batch.point(name) for name in names]
+        dealt = dict.fromkeys(names, b"")
+        for secrets in zip(held.masking, held.seeds, strict=True):
+            for secret in secrets:
+                shares = split(bytes(secret), threshold=held.batch.threshold, points=points)
+                for name, point in zip(names, points, strict=True):
+                    dealt[name] += shares[point]
+        held.dealt[self.name] = bytearray(dealt.pop(self.name))
+        sealed = [seal(*self._sealing(name, self.name, name), content) for name, content in dealt.items()]
+        return pack(SHARES, {"to": list(dealt)}, sealed)
+
+    @_fails_closed
+    def receive(self, delivery: Octets) -> None:
+        """Step 3: open the shares that all who dealt sealed to this member."""
+        held = self._current()
+        if held.agreement is None or held.sharers:
+            raise self._refusal("delivered shares out of order")
+        document, sealed = unpack(delivery, DELIVERY, sender=self._collector)
+        dealers = self._names(document.get("from"))
+        if len(dealers) != len(sealed):
+            raise self._refusal("sent a damaged delivery")
+        sharers = tuple(sorted({*dealers, self.name}))
+        known = held.agreement.by_name.keys()
+        if len(sharers) != len(dealers) + 1 or not known >= set(sharers) or len(sharers) < self.threshold:
+            raise self._refusal("delivered shares of strangers, of somebody twice, or of too few")
+        for dealer, content in zip(dealers, sealed, strict=True):
+            opened = unseal(*self._sealing(dealer, dealer, self.name), bytes(content))
+            if opened is None or len(opened) != 2 * held.batch.messages * SHARE_BYTES:
+                raise ProtocolViolation(dealer, f"or '{self._collector}' changed the shares for '{self.name}'")
+            held.dealt[dealer] = bytearray(opened)
+        erase(held.sealing)
+        held.sharers = sharers
+
+    @_fails_closed
+    def mask(self, message: int, vector: np.ndarray) -> bytes:
+        """Step 4, once a message: x + PRG(b) + sum over later v of PRG(s_v) - sum over earlier v of PRG(s_v), mod 2^64.
+
+        The secrets of this message are overwritten: from here on the others have them in shares, and nobody else.
+
+        Raises
+        ------
+        InvalidInput
+            `vector` is not a one-dimensional array of uint64.
+        """
+        held = self._current()
+        if not held.sharers or message not in range(held.batch.messages) or message in held.stage:
+            raise self._refusal(f"asked for sum {message} of batch {held.batch.number} twice, or where there is none")
+        if vector.dtype != WORD or vector.ndim != 1 or not len(vector):
+            raise InvalidInput(
+                f"the vector for sum {message} has shape {vector.shape} and type {vector.dtype}; give one row of uint64"
+            )
+        held.stage[message] = MASKED
+        agreement, secret, seed = held.agreement, held.masking[message], held.seeds[message]
+        place = {"agreement": agreement.digest, "message": message}
+        masked = np.array(vector, dtype=WORD)
+        add_mask(masked, own_mask_key(seed, name=self.name, **place))
+        for peer in held.sharers:
+            if peer != self.name:
+                public = agreement.by_name[peer].masking[message]
+                add_pair_mask(masked, secret, public, name=self.name, peer=peer, **place)
+        erase(secret)
+        erase(seed)
+        return pack(MASKED, {"agreement": agreement.digest.hex(), "message": message}, [masked.data.cast("B")])
+
+    @_fails_closed
+    def sign(self, survivors: Octets) -> bytes:
+        """Step 5: put a name to the one set of survivors this member will ever reveal anything for."""
+        held = self._current()
+        document, parts = unpack(survivors, SURVIVING, sender=self._collector)
+        message, named = self._message(document, MASKED), self._names(document.get("survivors"))
+        if parts:
+            raise self._refusal("sent damaged survivors")
+        if sorted(set(named)) != named or not {self.name} <= set(named) <= set(held.sharers):
+            raise self._refusal("named survivors that cannot be")
+        if len(named) < self.threshold:
+            raise self._refusal(f"wants to go on with {len(named)} survivors where {self.threshold} are needed")
+        held.stage[message], held.signed[message] = SIGNED, tuple(named)
+        signature = self._identity.sign(SURVIVORS, self._statement(message))
+        return pack(SIGNED, {"agreement": held.agreement.digest.hex(), "message": message}, [signature])
+
+    @_fails_closed
+    def unmask(self, signatures: Octets) -> bytes:
+        """Step 6: of each survivor the share of its seed, of each lost member that of its key; never both.
+
+        Only after t survivors have signed the very set this member signed.
+        """
+        held = self._current()
+        document, parts = unpack(signatures, SIGNATURES, sender=self._collector)
+        message, signers = self._message(document, SIGNED), self._names(document.get("signers"))
+        survivors = held.signed[message]
+        if not set(signers) <= set(survivors) or len(parts) != len(signers):
+            raise self._refusal("sent signatures of members that are no survivors")
+        if len(set(signers)) < max(self.threshold, len(signers)):
+            raise self._refusal(f"shows {len(set(signers))} signatures where {self.threshold} different are needed")
+        for name, signature in zip(signers, parts, strict=True):
+            key = held.agreement.by_name[name].signer
+            if not signed_by(key, bytes(signature), SURVIVORS, self._statement(message)):
+                raise self._refusal(f"has no signature of '{name}' on the survivors that '{self.name}' signed")
+        held.stage[message] = REVEALED
+        shares = b"".join(held.share(message, name, of_seed=name in survivors) for name in held.sharers)
+        return pack(REVEALED, {"agreement": held.agreement.digest.hex(), "message": message}, [shares])
+
+    def forget(self) -> None:
+        """End the batch: overwrite every secret of it."""
+        if self._held is not None:
+            held = self._held
+            for secret in (held.sealing, *held.masking, *held.seeds, *held.dealt.values()):
+                erase(secret)
+            self._held = None
+
+    def _current(self) -> _Held:
+        if self._held is None:
+            raise self._refusal("speaks of a batch that has ended or never begun")
+        return self._held
+
+    def _refusal(self, what: str) -> ProtocolViolation:
+        return ProtocolViolation(self._collector, what)
+
+    def _names(self, names: Json) -> list[str]:
+        if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+            raise self._refusal("sent a damaged list of names")
+        return names
+
+    def _message(self, document: dict, stage: str) -> int:
+        """The message a frame speaks of, if it is of this agreement and has come to this stage."""
+        held, message = self._held, document.get("message")
+        ours = held.agreement is not None and document.get("agreement") == held.agreement.digest.hex()
+        if not ours or type(message) is not int or held.stage.get(message) != stage:
+            raise self._refusal(f"sent something for sum {message!r} of batch {held.batch.number} that is out of order")
+        return message
+
+    def _statement(self, message: int) -> bytes:
+        held = self._held
+        return statement(held.agreement.digest, message, held.sharers, held.signed[message])
+
+    def _sealing(self, peer: str, sender: str, recipient: str) -> tuple[bytes, bytes]:
+        """Key and context of what `sender` seals to `recipient`, one of whom is `peer`."""
+        context = sealing_context(self._held.agreement.digest, sender, recipient)
+        return agree(self._held.sealing, self._held.agreement.by_name[peer].sealing, context), context
+
+    def __reduce__(self):
+        raise TypeError("a member is never copied or stored: its secrets must be used once")
