@@ -27,6 +27,7 @@ CONCEPTS = {
     "mpc": {"data", "parties"},
     "federated": {"data", "parties"},
     "boosting": {"data", "compatibility", "fairness", "federated", "mpc", "parties", "partition"},
+    "encryption": {"boosting"},
     "gates": {"data", "compatibility", "fairness"},
     "reporting": {"data", "partition", "compatibility", "fairness", "boosting", "gates"},
 }
