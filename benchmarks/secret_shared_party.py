@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from components.boosting.parameters import BoostingParameters
-from components.boosting.secret_shared import Agreement, Block, FeatureShape, Holding, open_model, to_booster, train
+from components.boosting.secret_shared import Agreement, Block, FeatureShape, Holding, open_model, train
+from components.boosting.secret_shared.booster import to_booster
 from components.mpc.process import main
 from components.mpc.programs import program
 

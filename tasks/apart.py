@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Event
 
 from components.data.part import require_declared_categories
+from components.data.reading import read_table
 from components.data.schema import Schema, read_schema
 from components.errors import InvalidInput
 from components.mpc.launch import Ended
@@ -20,7 +21,7 @@ from components.reporting import OwnerSummary
 from components.secret_file import create_once
 from tasks.inputs import Apart, Source
 from tasks.member import Member, read_member
-from tasks.own_part import Needs, Refused, Request, announce, folder_of, take_part
+from tasks.own_part import Needs, Refused, Request, announce, folder_of, part_of, take_part
 from tasks.references import Data, Holding
 from tasks.settings import Settings
 from tasks.workers import ask, require_server
@@ -50,16 +51,21 @@ def require_fits(source: Source, mode: str, plan: PartitionPlan | None) -> None:
     _analyst(Path(source.parties))
 
 
-def announced(source: Apart, split: dict) -> tuple[Data, list[OwnerSummary]]:
+def announced(source: Apart, split: dict, golden: str | None = None) -> tuple[Data, list[OwnerSummary]]:
     """Ask every owner what it holds; the reference to it all, and a summary of each owner.
+
+    Golden persons are looked for among the analyst's own: who else is among the owners' rows nobody may know.
 
     Raises
     ------
     InvalidInput
-        An owner refuses or is not there, or the owners' columns do not make up the schema.
+        An owner refuses or is not there, the owners' columns do not make up the schema, or the analyst has rows of
+        golden persons.
     """
     schema = read_schema(Path(source.schema_file))
     parties, member = _analyst(Path(source.parties))
+    if golden:
+        _require_golden_apart(golden, schema, member)
     request = Request(what="announce", agreement_text=json.dumps({"schema": schema.model_dump_json(), "split": split}))
     try:
         own = announce(member, request)
@@ -146,6 +152,15 @@ def _analyst(path: Path) -> tuple[Parties, Member]:
             f"the analyst, '{parties.analyst}'"
         )
     return parties, member
+
+
+def _require_golden_apart(path: str, schema: Schema, member: Member) -> None:
+    golden, own = read_table(Path(path), schema), part_of(member)
+    if shared := set(golden.person.tolist()) & set(own.person.tolist()):
+        raise InvalidInput(
+            f"golden file {path} has {len(shared)} persons of '{member.name}' in it; a golden set is "
+            "kept apart from the rows that owners train on, so take them out of one of the two"
+        )
 
 
 def _each_column_held(schema: Schema, columns: Mapping[str, Sequence[str]]) -> None:

@@ -36,6 +36,9 @@ PROGRAMS = {"match": match, "train": train_together, "score": score}
 PUBLIC = ("rows", "cuts", "may_miss", "levels", "label_range", "token", "seconds")
 """What a program's document may say to others; the model is not among it."""
 
+AGREED_SPLIT = "agreed_split.json"
+"""In an owner's store: how persons were divided into training and held-out rows when they were first matched."""
+
 Key = Annotated[str, Field(pattern=r"^(match|train|score)-[0-9a-f]{20}$")]
 """Names a folder, so it is held to its form."""
 
@@ -85,8 +88,14 @@ def private_input(root: Path, party: str, holding: Mapping, key: str, needs: Nee
     Raises
     ------
     InvalidInput
-        It has no shares of a model that is asked for.
+        It has lost the rows it matched, or has no shares of a model that is asked for.
     """
+    for matched in filter(None, (needs.matched, *(rows for _, rows in needs.models))):
+        if not (folder_of(root, matched, party) / "result.npz").exists():
+            raise Refused(
+                f"owner '{party}' no longer has the rows it matched as {matched}; restore its folder, or remove "
+                f"together/{matched} in the home of the pipeline, and rows are matched anew"
+            )
     for model, _ in needs.models:
         if not (folder_of(root, model, party) / "shares" / "base.npz").exists():
             raise Refused(
@@ -116,9 +125,10 @@ def announce(member: Member, request: Request) -> dict:
     Raises
     ------
     Refused
-        The schema is not the one this owner has agreed to, or its table does not fit it.
+        The schema or the split is not the one this owner has agreed to, or its table does not fit the schema.
     """
     schema = _agreed_schema(member, request)
+    _require_agreed_split(member, request)
     part = _part(member, schema)
     record = write_holding(member.store / "owners", member.name, part)
     digest = _public_digest(member, record.digest)
@@ -149,7 +159,9 @@ def take_part(
     private = None
     if owns:
         _agreed_schema(member, request)
+        _require_agreed_split(member, request)
         private = private_input(member.store, member.name, _holding(member, request), request.key, request.needs)
+        create_once(member.store / AGREED_SPLIT, json.dumps(request.agreement["split"]).encode())
     folder = folder_of(member.store, request.key, member.name)
     job = Job(
         program=reference(PROGRAMS[request.what]),
@@ -193,6 +205,28 @@ def _agreed_schema(member: Member, request: Request) -> Schema:
             "all owners and the pipeline need the same file",
         )
     return schema
+
+
+def _require_agreed_split(member: Member, request: Request) -> None:
+    """Hold requests to the split that rows were first matched under.
+
+    Held-out rows are shown to the analyst: under another split training rows would be among them, and rows that a model
+    was judged by would be trained on.
+    """
+    path, asked = member.store / AGREED_SPLIT, request.agreement["split"]
+    agreed = json.loads(path.read_text()) if path.exists() else asked
+    if _told(asked) != _told(agreed):
+        raise Refused(
+            f"owner '{member.name}' has agreed to {_told(agreed)}, not to {_told(asked)}, which would show the analyst "
+            f"other rows; run with the former, or let the owner remove {AGREED_SPLIT} from its store to agree anew",
+            f"asked for {_told(asked)} where {path} says {_told(agreed)}; if that is meant, remove this file: held-out "
+            "rows of both splits are then known to the analyst",
+        )
+
+
+def _told(split: Mapping) -> str:
+    shares = ", ".join(f"{share:.9g}" for share in split["shares"])
+    return f"the split with salt '{split['salt']}' and shares {shares}"
 
 
 def _part(member: Member, schema: Schema) -> Table:

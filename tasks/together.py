@@ -20,6 +20,7 @@ from components.boosting.model import class_order, from_document
 from components.boosting.modes import TrainingRecord
 from components.boosting.parameters import BoostingParameters
 from components.boosting.secret_shared import LEAKAGE, Agreement
+from components.boosting.secret_shared.agreement import require_trainable
 from components.boosting.secret_shared.layout import Layout, layout_of
 from components.boosting.secret_shared.programs import agreed_rows, training_agreement
 from components.boosting.secret_shared.stored import finished_rounds
@@ -35,8 +36,10 @@ from tasks.apart import analyst_of, root_of, run_apart
 from tasks.holdings import schema_of
 from tasks.locks import waiting
 from tasks.own_part import PROGRAMS, Needs, folder_of, private_input
+from tasks.progress import reporter
 from tasks.references import Data
 from tasks.settings import Settings
+from tasks.stage import logger
 
 MAX_BIN = 32
 """Bins of a numeric feature where none are asked for; every bin is a candidate that costs a division on shares."""
@@ -81,13 +84,19 @@ class HeldOut:
     """(n,) bool: a selection row, else a gate row."""
 
 
-def match_rows(settings: Settings, data: Data, max_bin: int, said: Said) -> Matched:
+def match_rows(settings: Settings, data: Data, max_bin: int) -> Matched:
     """Match the owners' rows, once for the same data and bins."""
     schema = schema_of(data)
     public = _public(data, schema) | {"max_bin": max_bin}
     layout = layout_of(public["columns"], schema)
     _require_many_rows(data, layout, schema, max_bin)
     key = f"match-{_digest({**public, 'parts': [holding['digest'] for holding in data['holdings']]})}"
+    progress = reporter("matching rows")
+
+    def said(party: str, event: dict) -> None:
+        if "step" in event:
+            progress(event["step"], event["steps"], event["note"])
+
     ended = _run(settings, data, "match", key, public, Needs(), said)
     return Matched(
         key, schema, layout, {party: one.document for party, one in ended.items() if party in layout.parties}
@@ -110,7 +119,10 @@ def train_on_shares(
 ) -> tuple[xgboost.Booster, TrainingRecord, str]:
     """Train on the owners' training rows; the opened model, its record, and the key by which its shares are found."""
     parameters = parameters.model_copy(update={"max_bin": parameters.max_bin or MAX_BIN})
-    matched = match_rows(settings, data, parameters.max_bin, said)
+    require_trainable(parameters)
+    matched = match_rows(settings, data, parameters.max_bin)
+    counts = [f"{sum(groups.values()):,}" for groups in matched.rows.values()]
+    logger().info("matched rows: %s to train on, %s to choose by, %s for the gate", *counts)
     agreement = training_agreement(matched.schema, matched.layout, matched.documents, parameters)
     agreement.require_fits()
     analyst = _analyst(data, matched)
@@ -136,7 +148,7 @@ def score_held_out(settings: Settings, data: Data, keys: list[str], max_bin: int
     InvalidInput
         An owner has no shares of a model.
     """
-    matched = match_rows(settings, data, max_bin, said)
+    matched = match_rows(settings, data, max_bin)
     trained = [_agreement(settings, key) for key in keys]
     for key, one in zip(keys, trained, strict=True):
         _require_same_owners(key, Agreement.model_validate(one["training"]), matched)
@@ -257,7 +269,21 @@ def _run(
     """Run a program here or at the owners' workers, or find that it has been run: then there is a `done.json`."""
     # Two runs of other models or policies may need the same work: the second waits, and finds it done.
     with waiting(settings, key):
-        return _found(settings, data, key) or _made(settings, data, what, key, public, needs, said)
+        return _found(settings, data, key) or _made(settings, data, what, key, public, needs, _of_all(said))
+
+
+def _of_all(said: Said) -> Said:
+    """Hand on what one owner reports, with the bytes that all who are heard here have sent by then."""
+    sent: dict[str, int] = {}
+
+    def report(party: str, event: dict) -> None:
+        if "sent" in event:
+            sent[party] = event["sent"]
+            event = event | {"sent": sum(sent.values())}
+        if "sent" not in event or party == next(iter(sent)):
+            said(party, event)
+
+    return report
 
 
 def _found(settings: Settings, data: Data, key: str) -> dict[str, Ended] | None:
@@ -286,6 +312,7 @@ def _made(
             public,
             folder=_folder(settings, key),
             private={party: private_input(settings.root, party, part, key, needs) for party, part in parts.items()},
+            analyst=list(parts)[public["analyst"]] if "analyst" in public else None,
             finished={party: finished_rounds(folder_of(settings.root, key, party) / "shares") for party in parts},
             on_progress=said,
         )

@@ -65,7 +65,7 @@ def _pooled(
 ) -> tuple[list[Candidate], Candidate | None]:
     """Every candidate, and the retrain with another seed that shows the noise floor."""
     table = pooled_table(data)
-    part = divide(data, table)
+    part = divide(data)
     rows, validation = table.take(part.train), table.take(part.selection)
     progress = reporter("training")
     curve: dict[int, float] = {}
@@ -109,7 +109,8 @@ def _on_shares(
         if "tree" in event and "rounds" in event:
             done = (event["tree"] - 1) * parameters.max_depth + event["level"]
             sent = event.get("sent", 0) / 1e6
-            progress(done, steps, f"tree {event['tree']}, {event.get('rounds', 0):,} rounds, {sent:,.0f} MB sent")
+            place = f"tree {event['tree']} of {parameters.rounds}, level {event['level']}"
+            progress(done, steps, f"{place}, {event['rounds']:,} rounds, {sent:,.0f} MB sent")
 
     booster, record, key = train_on_shares(settings, data, parameters, said)
     made = [Candidate("retrain", booster, parameters.model_dump(), record)]

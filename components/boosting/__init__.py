@@ -1,22 +1,30 @@
-"""Gradient-boosted trees: training them in one place, updating them gracefully, reading and writing XGBoost's JSON."""
+"""Gradient-boosted trees: training them in one place, updating them gracefully, reading and writing XGBoost's JSON.
 
-from components.boosting.candidates import Candidate, CandidatePlan, candidates, retrain_with_other_seed
-from components.boosting.model import model_digest
-from components.boosting.modes import MODES, TrainingRecord, require_mode
-from components.boosting.parameters import BoostingParameters
-from components.boosting.pooled import predict, predict_margins, train_pooled
+Names are fetched when they are asked for: parties of a training on shares need nothing of XGBoost, which takes seconds
+to import.
+"""
 
-__all__ = [
-    "MODES",
-    "BoostingParameters",
-    "Candidate",
-    "CandidatePlan",
-    "TrainingRecord",
-    "candidates",
-    "model_digest",
-    "predict",
-    "predict_margins",
-    "require_mode",
-    "retrain_with_other_seed",
-    "train_pooled",
-]
+from importlib import import_module
+
+_FROM = {
+    "MODES": "modes",
+    "BoostingParameters": "parameters",
+    "Candidate": "candidates",
+    "CandidatePlan": "candidates",
+    "TrainingRecord": "modes",
+    "candidates": "candidates",
+    "model_digest": "model",
+    "predict": "pooled",
+    "predict_margins": "pooled",
+    "require_mode": "modes",
+    "retrain_with_other_seed": "candidates",
+    "train_pooled": "pooled",
+}
+
+__all__ = list(_FROM)
+
+
+def __getattr__(name: str):
+    if name not in _FROM:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_FROM[name]}"), name)

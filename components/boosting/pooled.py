@@ -15,7 +15,7 @@ from components.boosting.parameters import MAX_BIN, BoostingParameters
 from components.data.table import Table
 from components.errors import InvalidInput
 
-CURVE_POINTS = 40
+CURVE_POINTS = 20
 """Rounds at which the validation rows are measured for a learning curve; at every one it would cost a tenth more."""
 
 Progress = Callable[[int, int, float], None]
@@ -138,7 +138,7 @@ class _Report(xgboost.callback.TrainingCallback):
     def __init__(self, progress: Progress, total: int, held_out: xgboost.DMatrix | None):
         super().__init__()
         self.progress, self.total, self.held_out = progress, total, held_out
-        self.every = max(1, total // CURVE_POINTS)
+        self.every = -(-total // CURVE_POINTS)
 
     def after_iteration(self, model, epoch: int, evals_log: dict) -> bool:
         done, metric = epoch + 1, float("nan")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Of the frames and of the order of messages; raised with every change that an older party would misread."""
 
 Json = None | bool | int | float | str | list | dict

@@ -66,6 +66,7 @@ def run_parties(
     folder: Path,
     private: Mapping[str, Path],
     parties: Path | None = None,
+    analyst: str | None = None,
     finished: Mapping[str, int] | None = None,
     timeout: float = 30,
     latency: float = 0,
@@ -86,6 +87,8 @@ def run_parties(
         Path of each owner's input, by owner; the owners are its keys, in this order, unless `parties` names them.
     parties
         A parties.yaml with its certificates; without one, both are made for this run and removed after it.
+    analyst
+        The owner to whom results may be opened, the first unless told; a parties.yaml has its own.
     finished
         Steps each owner can go on from.
     timeout
@@ -109,7 +112,8 @@ def run_parties(
             listeners = {name: stack.enter_context(create_server(("127.0.0.1", 0), backlog=64)) for name in private}
             parties = secret / "parties"
             hosts = {name: ("127.0.0.1", one.getsockname()[1]) for name, one in listeners.items()}
-            make_parties(parties, list(private), hosts=hosts, timeout=timeout, gather=max(60.0, timeout))
+            waits = {"timeout": timeout, "gather": max(60.0, timeout)}
+            make_parties(parties, list(private), analyst=analyst, hosts=hosts, **waits)
         known = read_parties(parties)
         if strangers := sorted(private.keys() - set(known.names)):
             raise InvalidInput(f"'{strangers[0]}' has an input but is no owner in {parties}")

@@ -7,9 +7,11 @@ there is one way only: its messages arrive, nothing is ever sent to it.
 """
 
 import queue
+import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -56,10 +58,21 @@ class DealerNetwork(Protocol):
 
 
 class LocalNetwork:
-    """Links between threads of one process; `latency` seconds are slept a round, to see what distance costs."""
+    """Links between threads of one process; `latency` seconds are slept a round, to see what distance costs.
 
-    def __init__(self, party: int, boxes: dict[tuple[int, int], queue.Queue], *, timeout: float, latency: float):
-        self.party, self.boxes, self.timeout, self.latency = party, boxes, timeout, latency
+    Every wait ends when `stopped` is set, since a thread has failed.
+    """
+
+    def __init__(
+        self,
+        party: int,
+        boxes: dict[tuple[int, int], queue.Queue],
+        stopped: threading.Event,
+        *,
+        timeout: float,
+        latency: float,
+    ):
+        self.party, self.boxes, self.stopped, self.timeout, self.latency = party, boxes, stopped, timeout, latency
         self.traffic = Traffic()
         self._rest = memoryview(b"")
 
@@ -90,40 +103,50 @@ class LocalNetwork:
         return memoryview(content)
 
     def _take(self, peer: int, what: str):
-        try:
-            return self.boxes[peer, self.party].get(timeout=self.timeout)
-        except queue.Empty:
-            name = "the dealer" if peer == DEALER else f"party {peer}"
-            raise PartyLost(
-                f"{name} did not send {what} within {self.timeout:g} s in round {self.traffic.rounds}"
-            ) from None
+        box = self.boxes[peer, self.party]
+        for patience in _looks(self.timeout, self.stopped):
+            with suppress(queue.Empty):
+                return box.get(timeout=patience)
+        name = "the dealer" if peer == DEALER else f"party {peer}"
+        raise PartyLost(f"{name} did not send {what} within {self.timeout:g} s in round {self.traffic.rounds}")
 
 
 DEALER = -1
 """The dealer's number; parties are 0, 1, …"""
 
+_LOOK = 0.1
+
+
+def _looks(timeout: float, stopped: threading.Event) -> Iterator[float]:
+    """Seconds to wait at a time until `timeout` is over; raises once `stopped` is set and a wait was in vain."""
+    deadline = time.monotonic() + timeout
+    while (left := deadline - time.monotonic()) > 0:
+        yield min(left, _LOOK)
+        if stopped.is_set():
+            raise PartyLost("another thread of this process failed")
+
 
 class LocalDealerNetwork:
     """The dealer's side of `LocalNetwork`; a full box makes it wait, so it never runs far ahead."""
 
-    def __init__(self, boxes: dict[tuple[int, int], queue.Queue], *, timeout: float):
-        self.boxes, self.timeout = boxes, timeout
+    def __init__(self, boxes: dict[tuple[int, int], queue.Queue], stopped: threading.Event, *, timeout: float):
+        self.boxes, self.stopped, self.timeout = boxes, stopped, timeout
         self.dealt = 0
 
     def deal(self, party: int, content: memoryview) -> None:
         self.dealt += len(content)
-        try:
-            self.boxes[DEALER, party].put(content, timeout=self.timeout)
-        except queue.Full:
-            raise PartyLost(f"party {party} took nothing from the dealer within {self.timeout:g} s") from None
+        for patience in _looks(self.timeout, self.stopped):
+            with suppress(queue.Full):
+                return self.boxes[DEALER, party].put(content, timeout=patience)
+        raise PartyLost(f"party {party} took nothing from the dealer within {self.timeout:g} s")
 
 
 def local_networks(
     parties: int, *, timeout: float = 60, latency: float = 0
 ) -> tuple[list[LocalNetwork], LocalDealerNetwork]:
-    """Links for `parties` parties and a dealer in one process."""
-    numbers = range(parties)
+    """Links for `parties` parties and a dealer in one process; their `stopped` is one event."""
+    numbers, stopped = range(parties), threading.Event()
     boxes = {(a, b): queue.Queue() for a in numbers for b in numbers if a != b}
     boxes |= {(DEALER, party): queue.Queue(maxsize=64) for party in numbers}
-    networks = [LocalNetwork(party, boxes, timeout=timeout, latency=latency) for party in numbers]
-    return networks, LocalDealerNetwork(boxes, timeout=timeout)
+    networks = [LocalNetwork(party, boxes, stopped, timeout=timeout, latency=latency) for party in numbers]
+    return networks, LocalDealerNetwork(boxes, stopped, timeout=timeout)

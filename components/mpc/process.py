@@ -23,7 +23,7 @@ from components.mpc.meeting import PartyStopped
 from components.mpc.network import PartyLost
 from components.mpc.programs import Job, Task, find_program, store
 from components.mpc.tls_network import Session, join
-from components.parties.file import read_parties
+from components.parties.file import Parties, read_parties
 
 _GRACE = 5.0
 _SWITCH = 0.0005
@@ -55,7 +55,7 @@ def main(path: Path) -> int:
         ) as session:
             say("met", resume_from=session.resume_from)
             try:
-                outcome = program(session.engine, _task(job, session, say)) or {}
+                outcome = program(session.engine, _task(job, parties, session, say)) or {}
             finally:
                 where = session.network.where()
         store(outcome, job.folder)
@@ -82,11 +82,12 @@ def _speaker() -> Callable[..., None]:
     return say
 
 
-def _task(job: Job, session: Session, say: Callable[..., None]) -> Task:
+def _task(job: Job, parties: Parties, session: Session, say: Callable[..., None]) -> Task:
     def report(**progress) -> None:
         say("progress", **_counts(session), **progress)
 
-    return Task(job.name, job.agreement, job.private, job.folder, session.resume_from, report)
+    analyst = parties.names.index(parties.analyst)
+    return Task(job.name, job.agreement, analyst, job.private, job.folder, session.resume_from, report)
 
 
 def _counts(session: Session) -> dict:

@@ -44,10 +44,14 @@ class Job(BaseModel):
 
 @dataclass(frozen=True)
 class Task:
-    """What a program gets beside its engine; `resume_from` steps are on every owner's disk."""
+    """What a program gets beside its engine; `resume_from` steps are on every owner's disk.
+
+    `analyst` is the number of the one owner to whom this member's own parties.yaml lets results be opened.
+    """
 
     name: str
     agreement: Mapping[str, Json]
+    analyst: int
     private: Path | None
     folder: Path
     resume_from: int

@@ -35,6 +35,8 @@ def simulate(
             results[engine.party] = program(engine)
         except BaseException as error:
             failures.append(error)
+            # The others would wait for this one until their time is out.
+            dealer_network.stopped.set()
 
     threads = [
         threading.Thread(target=run, args=(engine,)) for engine in [*engines, Dealer(parties, dealer_network, keys)]

@@ -9,19 +9,27 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from components.boosting import BoostingParameters, CandidatePlan
 from components.boosting.pooled import predict
 from components.boosting.secret_shared import LEAKAGE
+from components.data.independence import one_row_per_person
 from components.data.prediction_file import read_predictions
+from components.data.rand_hie import RAND_HIE_OWNERS
 from components.data.reading import read_table
 from components.data.schema import read_schema
+from components.data.split import PARTS, split_of
 from components.errors import InvalidInput
 from components.mpc.network import PartyLost
-from components.partition import Even, Single, Vertical
+from components.partition import ByColumn, Even, Single, Vertical
 from tasks.holdings import pooled_table
+from tasks.inputs import RandHie
+from tasks.inputs import load as load_source
 from tasks.loader import load
+from tasks.partition import SplitShares
 from tasks.tracking import find_stage
+from tests.components.boosting.secret_shared.on_bins import xgboost_on_bins
 
 pytestmark = pytest.mark.slow
 
@@ -133,3 +141,22 @@ def _stage(client, run_id: str, name: str):
     """The nested run of a stage beside the one that registered a version."""
     registered = client.get_run(run_id)
     return find_stage(client, registered.data.tags["mlflow.parentRunId"], registered.info.experiment_id, name)
+
+
+@pytest.mark.parametrize("plan", ["vertical", "by site"])
+def test_on_real_records_the_champion_is_as_good_as_one_trained_in_one_place(apart_run, client, home, plan):
+    source = RandHie(years=(2,))
+    sides = Vertical(columns={owner: list(columns) for owner, columns in RAND_HIE_OWNERS.items()})
+    every = BoostingParameters(rounds=10, max_bin=16, subsample=1.0, colsample_bytree=1.0, threads=1)
+    dealt = apart_run(source, training=every, partition_plan=sides if plan == "vertical" else ByColumn(column="site"))
+    assert dealt["decision"] == "PROMOTE"
+    version = client.get_model_version("rand_hie", "1")
+    evaluated = _stage(client, version.run_id, "evaluate")
+    ours = read_predictions(Path(client.download_artifacts(evaluated.info.run_id, "predictions/candidate.parquet")))
+
+    table = load_source(source)
+    part = split_of(table.person, "troth", tuple(SplitShares().as_record()["shares"]))
+    gate = table.take(part == PARTS.index("gate"))
+    gate = gate.take(one_row_per_person(gate))
+    theirs = xgboost_on_bins(table.take(part == PARTS.index("train")), every, scored=gate)
+    assert abs(roc_auc_score(ours.labels, ours.scores) - roc_auc_score(gate.labels, theirs)) < 0.002

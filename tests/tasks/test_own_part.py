@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from threading import Event
 
 import pyarrow as pa
 import pyarrow.csv
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from components.data.schema import Schema
 from components.errors import InvalidInput
 from components.mpc.launch import Ended
+from components.mpc.network import PartyLost
 from components.parties.file import make_parties
 from components.partition import Even, Vertical
 from tasks.answers import answer, from_markdown, to_markdown
@@ -19,7 +21,7 @@ from tasks.apart import announced, require_fits
 from tasks.inputs import Apart, OwnTable
 from tasks.inputs import load as load_source
 from tasks.member import read_member
-from tasks.own_part import Needs, Refused, Request, announce, public_answer, take_part
+from tasks.own_part import AGREED_SPLIT, Needs, Refused, Request, announce, folder_of, public_answer, take_part
 
 SPLIT = {"salt": "troth", "shares": [0.55, 0.15, 0.3]}
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -128,6 +130,41 @@ def test_another_schema_than_the_owner_agreed_to_is_refused(machine, schema):
         announce(read_member(machine()), asked(other))
 
 
+def test_an_owner_stays_with_the_split_its_rows_were_first_matched_under(machine, schema):
+    """Under another one the analyst would be shown labels of rows that were for training."""
+    member, other = read_member(machine()), {"split": {**SPLIT, "salt": "another"}}
+    told = announce(member, asked(schema))
+    announce(member, asked(schema, agreement=other))
+    request = asked(schema, "match", key=f"match-{'0' * 20}", part=told["digest"])
+    columns = {"columns": {"insurer": told["columns"], "hospital": ["id", "dose"]}, "max_bin": 8}
+    stopped = Event()
+    stopped.set()
+    # As far as its own process, which nobody answers.
+    with pytest.raises(PartyLost, match="stopped"):
+        take_part(member, asked(schema, "match", key=request.key, part=request.part, agreement=columns), stop=stopped)
+
+    rounded = {"split": {**SPLIT, "shares": [0.55, 0.15, 1 - 0.55 - 0.15]}}
+    assert announce(member, asked(schema)) == announce(member, asked(schema, agreement=rounded)) == told
+    for what, ask in [("announce", announce), ("match", take_part), ("score", take_part)]:
+        key = None if what == "announce" else f"{what}-{'1' * 20}"
+        with pytest.raises(Refused, match="'troth'.*not to.*'another'") as refusal:
+            ask(member, asked(schema, what, key=key, part=told["digest"], agreement=columns | other))
+        assert str(member.store) not in str(refusal.value)
+        assert str(member.store) in refusal.value.private
+    (member.store / AGREED_SPLIT).unlink()
+    announce(member, asked(schema, agreement=other))
+
+
+def test_an_owner_that_lost_its_matched_rows_says_so(machine, schema):
+    member = read_member(machine())
+    told = announce(member, asked(schema))
+    key, columns = f"train-{'0' * 20}", {"insurer": told["columns"], "hospital": ["id", "dose"]}
+    request = asked(schema, "train", key=key, part=told["digest"], agreement={"columns": columns, "analyst": 1})
+    needs = Needs(matched=f"match-{'2' * 20}")
+    with pytest.raises(Refused, match=f"'insurer' no longer has the rows it matched as {needs.matched}"):
+        take_part(member, request.model_copy(update={"needs": needs}))
+
+
 def test_programs_are_held_to_the_analyst_the_columns_and_the_part(machine, schema):
     member = read_member(machine())
     told = announce(member, asked(schema))
@@ -144,7 +181,10 @@ def test_programs_are_held_to_the_analyst_the_columns_and_the_part(machine, sche
         train({"columns": columns, "analyst": 1}, part="0" * 64)
     with pytest.raises(Refused, match="match-"):
         train({"columns": columns, "analyst": 1}, key=f"match-{'0' * 20}")
-    needs = Needs(models=[(key, f"match-{'0' * 20}")])
+    rows = f"match-{'0' * 20}"
+    needs, matched = Needs(models=[(key, rows)]), folder_of(member.store, rows, "insurer")
+    matched.mkdir(parents=True)
+    (matched / "result.npz").touch()
     request = asked(schema, "score", key=f"score-{'1' * 20}", part=told["digest"], agreement={"columns": columns})
     with pytest.raises(Refused, match="no shares"):
         take_part(member, request.model_copy(update={"needs": needs}))
@@ -244,6 +284,14 @@ def test_rows_that_a_side_lacks_cannot_be_kept_on_shares():
     require_fits(table, "pooled", plan)
     with pytest.raises(InvalidInput, match="missing_rows"):
         require_fits(table, "secret_shared", plan)
+
+
+def test_golden_persons_are_looked_for_among_the_analysts_own(source, machine, people, tmp_path):
+    machine(name="hospital")
+    golden = tmp_path / "golden.csv"
+    pyarrow.csv.write_csv(people(310).slice(298), golden)
+    with pytest.raises(InvalidInput, match="golden.csv has 2 persons of 'hospital'"):
+        announced(source, SPLIT, str(golden))
 
 
 def test_the_analysts_own_table_is_told_in_full(source, machine):

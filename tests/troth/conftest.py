@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,16 @@ def start_process(*words: object, preexec=None, **environment: str) -> Said:
         timeout=300,
     )
     return Said(done.returncode, done.stdout, done.stderr)
+
+
+def wait_for(condition, what: str, *, patience: float = 120):
+    """What `condition` returns as soon as it is true of something."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"no {what} within {patience} s")
 
 
 @pytest.fixture

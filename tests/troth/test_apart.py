@@ -1,14 +1,16 @@
 """Owners on machines of their own: a Prefect server, a home, a table and a worker for each, and nothing in common.
 
-The hospital runs the pipeline and may open the model; the insurer and the dealer are served by `troth parties serve`.
+Hospital and registry know the same of different people, the insurer knows other things of all of them. The hospital may
+open the model. The insurer has a worker of a process work pool, as `deploy/owners.yaml` says, and so has the hospital
+for the scheduled run; registry and dealer are served by `troth parties serve`.
 """
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,16 +21,31 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.deployments import run_deployment
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tests.troth.conftest import Said
+from components.boosting.parameters import BoostingParameters
+from components.data.schema import Schema
+from components.data.split import split_of
+from components.data.table import Table
+from components.errors import InvalidInput
+from tasks.partition import SplitShares
+from tests.components.boosting.secret_shared.on_bins import as_matrix, xgboost_on_bins
+from tests.troth.conftest import Said, type_command, wait_for
 
 pytestmark = pytest.mark.slow
 
-PATIENCE = 240
-# All rows for every tree: a draw is of places in the matched order, which is another one each time.
-QUICK = ("--set", "rounds=4", "--set", "max_depth=2", "--set", "max_bin=8", "--set", "subsample=1")
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 400
+OWNERS = ("insurer", "hospital", "registry")
+MEMBERS = (*OWNERS, "dealer")
+# All rows and features for every tree, so that XGBoost can be told to do the same.
+QUICK = {"rounds": 3, "max_depth": 2, "max_bin": 8, "subsample": 1.0, "colsample_bytree": 1.0}
+SPLIT = SplitShares().as_record()
 CANARY_NAME, CANARY_NOTE, CANARY_NUMBER = "canary-person", "canary-note", 31.415926535
-HOSPITAL, INSURER = ["id", "dose", "site", "sex", "outcome"], ["id", "marker", "age"]
+KNOWN, CLAIMED = ["id", "dose", "site", "sex", "outcome"], ["id", "marker", "age"]
 
 
 def free_ports(count: int) -> list[int]:
@@ -37,6 +54,12 @@ def free_ports(count: int) -> list[int]:
     for probe in probes:
         probe.close()
     return ports
+
+
+def ended(process: subprocess.Popen) -> None:
+    """End a process and all it has started."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(60)
 
 
 @dataclass
@@ -53,12 +76,15 @@ class World:
         home = self.folder / name / "home"
         return kept | {"TROTH_HOME": str(home), "PREFECT_API_URL": self.prefect, "PREFECT_LOGGING_LEVEL": "INFO"}
 
-    def start(self, name: str, *words: object) -> subprocess.Popen:
+    def troth(self, *words: object) -> list[str]:
+        return [sys.executable, "-c", "from troth.app import main; main()", *map(str, words)]
+
+    def start(self, name: str, command: list[str], **more: str) -> subprocess.Popen:
         with open(self.folder / name / "printed.txt", "ab") as printed:
             return subprocess.Popen(
-                [sys.executable, "-c", "from troth.app import main; main()", *map(str, words)],
+                command,
                 cwd=self.folder / name,
-                env=self.environment(name),
+                env=self.environment(name) | more,
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=subprocess.STDOUT,
@@ -66,16 +92,26 @@ class World:
             )
 
     def serve(self, name: str) -> None:
-        self.processes[name] = self.start(name, "parties", "serve", "parties", "--as", name)
+        self.processes[name] = self.start(name, self.troth("parties", "serve", "parties", "--as", name))
+
+    def work(self, name: str) -> None:
+        """Start the worker of a member's pool."""
+        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", f"owner-{name}", "--limit", "1"]
+        more = {"TROTH_OWNER": str(self.folder / name / "parties"), "PREFECT_WORKER_QUERY_SECONDS": "1"}
+        self.processes[name] = self.start(name, command, PREFECT_HOME=str(self.folder / name / "worker"), **more)
 
     def kill(self, name: str) -> None:
-        process = self.processes.pop(name)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(60)
+        ended(self.processes.pop(name))
 
-    def pipeline(self, *words: object) -> Said:
+    def words(self, **training: object) -> tuple:
+        """`troth run tabular` with the owners apart."""
+        base = ("run", "tabular", "--mode", "secret_shared", "--parties", "parties", "--schema", "people.yaml")
+        options = [("--set", f"{name}={value}") for name, value in {**QUICK, **training}.items()]
+        return *base, "--policy", "policy.yaml", *(word for option in options for word in option)
+
+    def train(self, **training: object) -> Said:
         done = subprocess.run(
-            [sys.executable, "-c", "from troth.app import main; main()", *map(str, words)],
+            self.troth(*self.words(**training)),
             cwd=self.folder / "hospital",
             env=self.environment("hospital"),
             stdin=subprocess.DEVNULL,
@@ -85,32 +121,30 @@ class World:
         )
         return Said(done.returncode, done.stdout, done.stderr)
 
-    def train(self, *words: object) -> Said:
-        base = ("run", "tabular", "--mode", "secret_shared", "--parties", "parties", "--schema", "people.yaml")
-        return self.pipeline(*base, "--policy", "policy.yaml", *QUICK, *words)
+    def announced(self, split: dict = SPLIT):
+        """What the pipeline is told before it trains, asked from this process."""
+        from tasks.apart import announced
+        from tasks.inputs import Apart
+
+        here = self.folder / "hospital"
+        source = Apart(schema_file=str(here / "people.yaml"), parties=str(here / "parties"))
+        with temporary_settings({PREFECT_API_URL: self.prefect}):
+            return announced(source, split)
 
     def printed(self, name: str) -> str:
         return (self.folder / name / "printed.txt").read_text()
 
-    def parties(self, **changes) -> None:
-        for name in ("hospital", "insurer", "dealer"):
-            path = self.folder / name / "parties" / "parties.yaml"
-            path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}, sort_keys=False))
-
-
-def wait_for(condition, what: str):
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.2)
-    raise AssertionError(f"no {what} within {PATIENCE} s")
+    def write(self, name: str, rows: pa.Table) -> None:
+        pyarrow.csv.write_csv(rows, self.folder / name / "rows.csv")
 
 
 @pytest.fixture(scope="module")
-def prefect_server(tmp_path_factory):
+def server(tmp_path_factory):
+    """The folder and the address of a Prefect server."""
     folder, [port] = tmp_path_factory.mktemp("prefect"), free_ports(1)
     environment = os.environ | {"PREFECT_HOME": str(folder), "PREFECT_SERVER_API_PORT": str(port)}
+    # SQLite makes writers wait for one another, for long where everything runs on two cores.
+    environment["PREFECT_SERVER_DATABASE_TIMEOUT"] = "60"
     environment.pop("PREFECT_API_URL", None)
     with open(folder / "log.txt", "wb") as log:
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
@@ -122,32 +156,28 @@ def prefect_server(tmp_path_factory):
         except OSError:
             return False
 
-    wait_for(answers, "Prefect server")
+    wait_for(answers, "Prefect server", patience=PATIENCE)
     yield folder, f"http://127.0.0.1:{port}/api"
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait(60)
+    ended(process)
 
 
 @pytest.fixture(scope="module")
-def people_apart(people, people_schema):
-    """The joint table, and a schema that lists its categories."""
-    schema = people_schema()
-    schema["features"]["site"]["categories"] = ["north", "south"]
-    return people(600), schema
+def schema(people_schema) -> dict:
+    document = people_schema()
+    document["features"]["site"]["categories"] = ["north", "south"]
+    return document
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory, prefect_server, people_apart, empty_store):
-    """Three machines that share a Prefect server and certificates of one authority, with both workers at work."""
+def world(tmp_path_factory, server, schema, people, empty_store):
+    """Four machines that share a Prefect server and certificates of one authority, with all workers at work."""
     folder = tmp_path_factory.mktemp("world")
-    table, schema = people_apart
-    world = World(folder, prefect_server[1])
-    ports = free_ports(2)
-    hosts = [f"--host={name}=127.0.0.1:{port}" for name, port in zip(("insurer", "hospital"), ports, strict=True)]
-    command = ["parties", "init", str(folder / "all"), "--owner", "insurer", "--owner", "hospital", *hosts]
-    command += ["--analyst", "hospital", "--timeout", "10"]
-    subprocess.run([sys.executable, "-c", "from troth.app import main; main()", *command], check=True)
-    for name in ("hospital", "insurer", "dealer"):
+    world = World(folder, server[1])
+    hosts = [f"--host={name}=127.0.0.1:{port}" for name, port in zip(OWNERS, free_ports(3), strict=True)]
+    owners = [word for name in OWNERS for word in ("--owner", name)]
+    more = ("--analyst", "hospital", "--timeout", "10")
+    assert type_command("parties", "init", folder / "all", *owners, *hosts, *more).code == 0
+    for name in MEMBERS:
         keys = folder / name / "parties"
         (folder / name / "home").mkdir(parents=True)
         keys.mkdir()
@@ -160,20 +190,38 @@ def world(tmp_path_factory, prefect_server, people_apart, empty_store):
             (folder / name / "people.yaml").write_text(yaml.safe_dump(schema, sort_keys=False))
         (keys / "owner.yaml").write_text(yaml.safe_dump(own))
     (folder / "hospital" / "home" / "mlflow.db").write_bytes(empty_store.read_bytes())
-    (folder / "hospital" / "policy.yaml").write_text(yaml.safe_dump({"name": "test", "beats_constant": {}}))
-    pyarrow.csv.write_csv(table.select(HOSPITAL), folder / "hospital" / "rows.csv")
-    # The insurer knows persons the hospital does not, in another order, and a column the schema does not ask for.
+    judged_by = {"name": "test", "beats_constant": {}, "flip_budget": {"nfr": 0.5}}
+    (folder / "hospital" / "policy.yaml").write_text(yaml.safe_dump(judged_by))
+    everyone = people(600)
+    world.write("hospital", everyone.select(KNOWN).slice(0, 350))
+    world.write("registry", everyone.select(KNOWN).slice(350))
+    # The insurer knows persons nobody else does, in another order, and a column the schema does not ask for.
     extra = pa.table({"id": [CANARY_NAME], "marker": [CANARY_NUMBER], "age": [77]})
-    rows = pa.concat_tables([table.select(INSURER), extra]).take(np.random.default_rng(1).permutation(len(table) + 1))
-    rows = rows.append_column("note", pa.array([CANARY_NOTE] * len(rows)))
-    pyarrow.csv.write_csv(rows, folder / "insurer" / "rows.csv")
-    for name in ("insurer", "dealer"):
+    rows = pa.concat_tables([everyone.select(CLAIMED), extra])
+    rows = rows.take(np.random.default_rng(1).permutation(len(rows)))
+    world.write("insurer", rows.append_column("note", pa.array([CANARY_NOTE] * len(rows))))
+    for name in ("registry", "dealer"):
         world.serve(name)
-    for name in ("insurer", "dealer"):
-        wait_for(lambda name=name: "Ctrl-C" in world.printed(name), f"worker of {name}")
+    deploy(world)
+    for name in ("insurer", "hospital"):
+        world.work(name)
+    for name in ("registry", "dealer"):
+        wait_for(lambda name=name: "Ctrl-C" in world.printed(name), f"worker of {name}", patience=PATIENCE)
     yield world
     for name in list(world.processes):
         world.kill(name)
+
+
+def deploy(world: World) -> None:
+    """What the head of deploy/owners.yaml says to run once."""
+    with temporary_settings({PREFECT_API_URL: world.prefect}), get_client(sync_client=True) as client:
+        for name in ("insurer", "hospital"):
+            client.create_work_pool(WorkPoolCreate(name=f"owner-{name}", type="process"))
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "-n", "insurer", "-n", "monthly"]
+    command += ["--prefect-file", str(ROOT / "deploy" / "owners.yaml")]
+    environment = world.environment("hospital") | {"TROTH_ROOT": str(ROOT), "PREFECT_HOME": str(world.folder / "cli")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def champion(home: Path, name: str):
@@ -187,85 +235,109 @@ def champion(home: Path, name: str):
         return load(f"models:/{name}@champion")
 
 
+def assert_as_xgboost(world: World, name: str, everyone: pa.Table, schema: dict) -> None:
+    """The champion is the model of XGBoost on the training rows of all owners in one place."""
+    booster = champion(world.folder / "hospital" / "home", name).booster
+    table = Table(Schema.model_validate(schema), everyone)
+    training = table.take(split_of(table.person, SPLIT["salt"], tuple(SPLIT["shares"])) == 0)
+    ours = booster.predict(as_matrix(training, training.features, labels=False), output_margin=True)
+    assert np.ptp(ours) > 0.2
+    np.testing.assert_allclose(ours, xgboost_on_bins(training, BoostingParameters(**QUICK)), atol=2e-4)
+
+
 @pytest.fixture
-def insurer_rows(world):
-    """The insurer's file, put back as it was after the test."""
-    path = world.folder / "insurer" / "rows.csv"
-    before = path.read_bytes()
-    yield path
-    path.write_bytes(before)
+def kept_rows(world):
+    """Owners' tables and schemas, put back as they were after the test."""
+    paths = [world.folder / name / file for name in OWNERS for file in ("rows.csv", "people.yaml")]
+    before = [path.read_bytes() for path in paths]
+    yield
+    for path, content in zip(paths, before, strict=True):
+        path.write_bytes(content)
 
 
 @pytest.fixture(scope="module")
 def trained(world):
-    said = world.train()
-    assert said.code == 0, said.out + said.err + world.printed("insurer") + world.printed("dealer")
-    return said
+    """The scheduled run of deploy/owners.yaml, started by hand; the Prefect state it ended in."""
+    here = world.folder / "hospital"
+    data = {"kind": "apart", "schema_file": str(here / "people.yaml"), "parties": str(here / "parties")}
+    parameters = {"data": data, "policy": str(here / "policy.yaml"), "training": QUICK}
+    with temporary_settings({PREFECT_API_URL: world.prefect}):
+        run = run_deployment("tabular/monthly", parameters=parameters, timeout=PATIENCE, poll_interval=1)
+    assert run.state.is_completed(), f"{run.state}\n" + "\n".join(world.printed(name) for name in MEMBERS)
+    return run
 
 
-def test_the_model_is_the_one_of_owners_on_one_machine(trained, world, people_apart, people, tmp_path):
-    table, schema = people_apart
-    here = tmp_path
-    pyarrow.csv.write_csv(table, here / "all.csv")
-    (here / "one.yaml").write_text(yaml.safe_dump({**schema, "name": "one"}, sort_keys=False))
-    plan = {"kind": "vertical", "columns": {"insurer": INSURER[1:], "hospital": HOSPITAL[1:]}}
-    (here / "plan.yaml").write_text(yaml.safe_dump(plan))
-    assert "PROMOTE" in trained.out
-    environment = world.environment("hospital") | {"TROTH_HOME": str(here / "home")}
-    command = ["run", "tabular", "--mode", "secret_shared", "--data", "all.csv", "--schema", "one.yaml"]
-    command += ["--partition", "plan.yaml", "--policy", str(world.folder / "hospital" / "policy.yaml"), *QUICK]
-    subprocess.run(
-        [sys.executable, "-c", "from troth.app import main; main()", *command], cwd=here, env=environment, check=True
-    )
-    probe = people(200, seed=5).to_pandas()
-    apart = champion(world.folder / "hospital" / "home", "people").predict(probe)
-    together = champion(here / "home", "one").predict(probe)
-    assert np.ptp(together) > 0.2
-    np.testing.assert_allclose(apart, together, atol=1e-4)
+def test_a_scheduled_run_trains_what_xgboost_would_on_all_rows(trained, world, people, schema):
+    assert_as_xgboost(world, "people", people(600), schema)
 
 
-def test_what_an_owner_has_is_nowhere_else(trained, world, prefect_server):
+def test_what_an_owner_has_is_nowhere_else(trained, world, server):
     spelt = [
         CANARY_NAME.encode(),
         CANARY_NOTE.encode(),
         str(CANARY_NUMBER).encode(),
         np.float64(CANARY_NUMBER).tobytes(),
     ]
-    places = [prefect_server[0], world.folder / "hospital", world.folder / "dealer"]
+    places = [server[0], *(world.folder / name for name in MEMBERS if name != "insurer")]
     for path in (path for place in places for path in place.rglob("*") if path.is_file()):
         content = path.read_bytes()
         if path.suffix == ".parquet":
             content += repr(pq.read_table(path).to_pydict()).encode()
         assert not [one for one in spelt if one in content], path
-    # The hospital's outcomes and doses are not at the insurer's either.
+    # The hospital's doses are not with the others either.
     dose = pyarrow.csv.read_csv(world.folder / "hospital" / "rows.csv")["dose"][0].as_py()
-    for path in (world.folder / "insurer").rglob("*"):
+    for path in (path for name in ("insurer", "registry", "dealer") for path in (world.folder / name).rglob("*")):
         content = path.read_bytes() if path.is_file() else b""
         assert str(dose).encode() not in content, path
         assert np.float64(dose).tobytes() not in content, path
     assert any(CANARY_NAME.encode() in path.read_bytes() for path in (world.folder / "insurer").rglob("*.csv"))
 
 
-def test_a_column_by_another_name(trained, world, insurer_rows):
-    insurer_rows.write_bytes(insurer_rows.read_bytes().replace(b'"marker"', b'"markr"', 1))
+def test_owners_of_the_same_columns(trained, world, kept_rows, people, schema):
+    """All know the same of different people: no rows are matched, and cut points are found together."""
+    everyone = people(500, seed=4)
+    for number, name in enumerate(OWNERS):
+        world.write(name, everyone.take(np.flatnonzero(np.arange(500) % 3 == number)))
+        (world.folder / name / "people.yaml").write_text(yaml.safe_dump({**schema, "name": "rows"}, sort_keys=False))
     said = world.train()
-    assert "'marker'" in said.complaint
-    assert "insurer" in said.complaint
+    assert said.code == 0, said.out + said.err
+    assert "PROMOTE" in said.out
+    assert_as_xgboost(world, "rows", everyone, schema)
 
 
-def test_a_column_that_does_not_fit_is_named_and_its_values_are_not(trained, world, insurer_rows):
-    rows = pyarrow.csv.read_csv(insurer_rows)
-    marker = rows["marker"].to_pylist()
-    texts = pa.array(["secret-reading", *map(str, marker[1:])])
-    pyarrow.csv.write_csv(rows.set_column(rows.column_names.index("marker"), "marker", texts), insurer_rows)
-    said = world.train()
-    assert "'marker'" in said.complaint
-    assert "'insurer'" in said.complaint
-    assert "secret-reading" not in said.out + said.err
+def test_another_split_is_refused(trained, world):
+    # Whoever runs the pipeline can make its own machine agree to anything.
+    agreed = world.folder / "hospital" / "store" / "agreed_split.json"
+    aside = agreed.rename(agreed.with_suffix(".aside"))
+    try:
+        with pytest.raises(
+            InvalidInput, match="owner '(insurer|registry)' has agreed to .*'troth'.*'other'"
+        ) as refusal:
+            world.announced({**SPLIT, "salt": "other"})
+    finally:
+        aside.rename(agreed)
+    assert str(world.folder) not in str(refusal.value)
+
+
+def test_a_column_by_another_name(world, kept_rows):
+    path = world.folder / "insurer" / "rows.csv"
+    path.write_bytes(path.read_bytes().replace(b'"marker"', b'"markr"', 1))
+    with pytest.raises(InvalidInput, match="'marker'.*insurer has age"):
+        world.announced()
+
+
+def test_a_column_that_does_not_fit_is_named_and_its_values_are_not(world, kept_rows):
+    path = world.folder / "insurer" / "rows.csv"
+    rows = pyarrow.csv.read_csv(path)
+    texts = pa.array(["secret-reading", *map(str, rows["marker"].to_pylist()[1:])])
+    world.write("insurer", rows.set_column(rows.column_names.index("marker"), "marker", texts))
+    with pytest.raises(InvalidInput, match="'insurer'.*'marker'") as refusal:
+        world.announced()
+    assert "secret-reading" not in str(refusal.value)
     assert "secret-reading" in world.printed("insurer")
 
 
-def test_a_worker_that_is_not_there(trained, world):
+def test_a_worker_that_is_not_there(world):
     world.kill("insurer")
     path = world.folder / "hospital" / "parties" / "parties.yaml"
     before = path.read_text()
@@ -274,32 +346,39 @@ def test_a_worker_that_is_not_there(trained, world):
         said = world.train()
     finally:
         path.write_text(before)
-        world.serve("insurer")
-    assert "take-part/insurer" in said.complaint
+        world.work("insurer")
+    assert "work pool 'owner-insurer'" in said.complaint
     assert "troth parties serve DIR --as insurer" in said.complaint
 
 
-def test_an_owner_that_is_killed_and_comes_back(trained, world):
+def test_an_owner_that_is_killed_comes_back_and_the_update_meets_the_champion(trained, world, kept_rows, people):
     def shares() -> list[Path]:
-        return list((world.folder / "insurer" / "store").glob("together/train-*/insurer/shares/round_*.npz"))
+        return list((world.folder / "registry" / "store").glob("together/train-*/registry/shares/round_*.npz"))
 
-    before = len(shares())
-    words = ("run", "tabular", "--mode", "secret_shared", "--parties", "parties", "--schema", "people.yaml")
-    words += ("--policy", "policy.yaml", *QUICK, "--set", "rounds=12")
+    # A month later the registry has more people, and the insurer knows them.
+    newer = people(700)
+    world.write("registry", newer.select(KNOWN).slice(350))
+    world.write("insurer", newer.select(CLAIMED))
+    before, words = len(shares()), world.words(rounds=12)
     (world.folder / "hospital" / "printed.txt").write_text("")
-    pipeline = world.start("hospital", *words)
-    wait_for(lambda: len(shares()) >= before + 2 or pipeline.poll() is not None, "two trees")
+    pipeline = world.start("hospital", world.troth(*words))
+    wait_for(lambda: len(shares()) >= before + 2 or pipeline.poll() is not None, "two trees", patience=PATIENCE)
     assert pipeline.poll() is None, world.printed("hospital")
-    world.kill("insurer")
+    world.kill("registry")
     assert pipeline.wait(PATIENCE) == 2
     printed = world.printed("hospital")
-    assert "error: party 'insurer'" in printed
+    assert "error: party 'registry'" in printed
     assert "Traceback" not in printed
 
-    world.serve("insurer")
+    world.serve("registry")
     kept = len(shares()) - before
     assert 2 <= kept < 12
-    said = world.pipeline(*words)
+    said = world.train(rounds=12)
     assert said.code == 0, said.out + said.err
     assert "continuing the unfinished run" in said.out
     assert len(shares()) == before + 12
+    # Candidates that are blended on shares, and a verdict on their flips.
+    assert "blend_0.5" in said.out
+    verdicts = (world.folder / "hospital" / "home").rglob("verdict.json")
+    newest = json.loads(max(verdicts, key=lambda path: path.stat().st_mtime).read_text())
+    assert {"flip_budget", "beats_constant"} == {check["name"] for check in newest["checks"]}

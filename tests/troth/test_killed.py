@@ -4,10 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.troth.conftest import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -19,15 +20,6 @@ def start(*words: str) -> subprocess.Popen:
     command = [sys.executable, "-c", "from troth.app import main; main()", *words]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return subprocess.Popen(command, text=True, **pipes)
-
-
-def wait_for(condition, what: str):
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"no {what} within {PATIENCE} s")
 
 
 def servers(home: Path) -> list[int]:

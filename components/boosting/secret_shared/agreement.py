@@ -16,6 +16,30 @@ LEAST_HESSIAN = 2e-6
 """p (1 - p) where the sigmoid becomes a constant: no row of a logistic model weighs less."""
 
 DEEPEST = 8
+MOST_BINS = 4096
+
+
+def require_trainable(parameters: BoostingParameters) -> None:
+    """Refuse parameters that this mode does not have, whatever the rows.
+
+    Raises
+    ------
+    InvalidInput
+        One of them; names it.
+    """
+    if parameters.reg_alpha:
+        raise InvalidInput("reg_alpha is not zero; mode secret_shared has no L1 penalty, set it to 0")
+    if parameters.early_stopping_rounds:
+        raise InvalidInput(
+            "early_stopping_rounds is set; mode secret_shared cannot look at a loss between rounds, leave it empty"
+        )
+    if parameters.max_depth > DEEPEST:
+        raise InvalidInput(f"max_depth is {parameters.max_depth}; mode secret_shared grows at most {DEEPEST} levels")
+    if parameters.reg_lambda + parameters.min_child_weight < 0.01:
+        raise InvalidInput(
+            "reg_lambda and min_child_weight are both next to zero, and a leaf's weight would have no bound; "
+            "raise one of them to 0.01 or more"
+        )
 
 
 class _Public(BaseModel):
@@ -27,7 +51,7 @@ class FeatureShape(_Public):
 
     name: str
     kind: Literal["numeric", "categorical"] = "numeric"
-    bins: int = Field(ge=1, le=4096)
+    bins: int = Field(ge=1, le=MOST_BINS)
     may_miss: bool = True
 
 
@@ -115,21 +139,7 @@ class Agreement(_Public):
             A parameter that this mode does not have, or rows and parameters whose sums would wrap around.
         """
         parameters = self.parameters
-        if parameters.reg_alpha:
-            raise InvalidInput("reg_alpha is not zero; mode secret_shared has no L1 penalty, set it to 0")
-        if parameters.early_stopping_rounds:
-            raise InvalidInput(
-                "early_stopping_rounds is set; mode secret_shared cannot look at a loss between rounds, leave it empty"
-            )
-        if parameters.max_depth > DEEPEST:
-            raise InvalidInput(
-                f"max_depth is {parameters.max_depth}; mode secret_shared grows at most {DEEPEST} levels"
-            )
-        if parameters.reg_lambda + parameters.min_child_weight < 0.01:
-            raise InvalidInput(
-                "reg_lambda and min_child_weight are both next to zero, and a leaf's weight would have no bound; "
-                "raise one of them to 0.01 or more"
-            )
+        require_trainable(parameters)
         if self.objective == "multi:softprob" and parameters.reg_lambda < self.rows * LEAST_HESSIAN:
             raise InvalidInput(
                 f"reg_lambda is {parameters.reg_lambda:g}; with {self.rows} rows of classes mode secret_shared needs "

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from components.boosting.parameters import BoostingParameters, objective_of
-from components.boosting.secret_shared.agreement import Agreement, Block, FeatureShape
+from components.boosting.secret_shared.agreement import MOST_BINS, Agreement, Block, FeatureShape
 from components.data.schema import Schema
 from components.errors import InvalidInput
 
@@ -41,7 +41,7 @@ def layout_of(columns: Mapping[str, Sequence[str]], schema: Schema) -> Layout:
     Raises
     ------
     InvalidInput
-        Fewer than two owners, two divided sides, or a column that two sides hold.
+        Fewer than two owners, two divided sides, a column that two sides hold, or a feature of too many categories.
     """
     parties = tuple(columns)
     if len(parties) < 2:
@@ -55,6 +55,12 @@ def layout_of(columns: Mapping[str, Sequence[str]], schema: Schema) -> Layout:
             f"column '{shared[0]}' is a key that every owner holds, and a feature, label or group too; in mode "
             "secret_shared a column has one owner, give the owners a copy under another name"
         )
+    for name, feature in schema.features.items():
+        if feature.kind == "categorical" and len(feature.categories or ()) > MOST_BINS:
+            raise InvalidInput(
+                f"feature '{name}' has {len(feature.categories)} categories; mode secret_shared has a bin for each and "
+                f"at most {MOST_BINS}, merge the rare ones"
+            )
     own = {party: tuple(name for name in columns[party] if name not in schema.keys) for party in parties}
     sides: dict[frozenset[str], list[str]] = {}
     for party in parties:

@@ -16,7 +16,7 @@ import numpy as np
 from components.boosting.secret_shared.agreement import Agreement
 from components.boosting.secret_shared.layout import Layout, agreement_of, layout_of
 from components.boosting.secret_shared.objective import in_label_units, scale_of
-from components.boosting.secret_shared.opened import open_model, to_booster
+from components.boosting.secret_shared.opened import open_model
 from components.boosting.secret_shared.predict import predict_margins
 from components.boosting.secret_shared.prepare import (
     feature_shapes,
@@ -64,12 +64,15 @@ def match(engine: Engine, task: Task) -> dict:
         part, parts, orders = None, None, []
     else:
         part = _own(task, schema)
+        task.report(step=0, steps=2, note="finding persons in common")
         orders = _orders(engine, layout, task.name, part)
+        task.report(step=1, steps=2, note="finding cut points")
         parts = parts_of(part, orders, task.agreement["split"])
     cuts = {} if part is None else own_cuts(part, layout, task.name, _joined(parts["train"]), task.agreement["max_bin"])
     cuts |= _divided_cuts(engine, layout, schema, task, part, parts)
     if part is None:
         return {}
+    task.report(step=2, steps=2, note="")
     arrays = {f"{name}_{place}": rows for name in PARTS for place, rows in enumerate(parts[name])}
     held = layout.features(schema, task.name)
     everything = _joined([rows for name in PARTS for rows in parts[name]])
@@ -94,7 +97,7 @@ def train_together(engine: Engine, task: Task) -> dict:
     Agreement: as for `match`, and `training` (an `Agreement`), `analyst`. Private: the holding, the folder of `match`'s
     result, and the folder where shares are kept.
     """
-    schema, layout = _public(task.agreement)
+    (schema, layout), analyst = _public(task.agreement), _analyst(task)
     agreement = Agreement.model_validate(task.agreement["training"])
     holding, shares = Holding(), Path()
     if not engine.deals:
@@ -113,10 +116,13 @@ def train_together(engine: Engine, task: Task) -> dict:
         keep=lambda finished, state: None if engine.deals else keep_round(shares, finished, state),
     )
     seconds["train"] = time.perf_counter() - started
-    opened = open_model(engine, agreement, model, task.agreement["analyst"])
+    opened = open_model(engine, agreement, model, analyst)
     seconds["open"] = time.perf_counter() - started - seconds["train"]
     if opened is None:
         return {"seconds": seconds}
+    # Nobody else waits for XGBoost to be imported.
+    from components.boosting.secret_shared.booster import to_booster
+
     return {"seconds": seconds, "model": bytes(to_booster(agreement, opened).save_raw("json")).decode()}
 
 
@@ -128,8 +134,7 @@ def score(engine: Engine, task: Task) -> dict:
     `analyst`. Private: the holding, the folder of `match`'s result, and for each model the folder of its shares and of
     the cut points it was trained with.
     """
-    schema, layout = _public(task.agreement)
-    analyst, arrays = task.agreement["analyst"], {}
+    (schema, layout), analyst, arrays = _public(task.agreement), _analyst(task), {}
     private = None if engine.deals else json.loads(task.private.read_text())
     part = None if engine.deals else _own(task, schema)
     rows = None if engine.deals else _held_out(_matched(Path(private["matched"])))
@@ -167,9 +172,14 @@ def training_agreement(schema: Schema, layout: Layout, documents: Mapping[str, d
     Raises
     ------
     InvalidInput
-        Parties of a group speak of different numbers of rows.
+        Parties of a group speak of different numbers of rows, or nobody has any to train on.
     """
     rows = [agreed_rows(documents, group)["train"] for group in layout.groups]
+    if not any(rows):
+        raise InvalidInput(
+            f"{', '.join(layout.parties)} have no rows in common to train on; look whether all spell persons "
+            f"('{schema.person}') alike"
+        )
     cuts, may_miss, ranges = {}, {}, []
     for document in documents.values():
         cuts |= {int(feature): count for feature, count in document["cuts"].items()}
@@ -197,6 +207,16 @@ def agreed_rows(documents: Mapping[str, dict], group: tuple[str, ...]) -> dict[s
 def _public(agreement: Mapping) -> tuple[Schema, Layout]:
     schema = Schema.model_validate_json(agreement["schema"])
     return schema, layout_of(agreement["columns"], schema)
+
+
+def _analyst(task: Task) -> int:
+    """To whom results are opened: to nobody but whom this member's own parties.yaml names, whatever a job says."""
+    if task.agreement["analyst"] != task.analyst:
+        raise InvalidInput(
+            f"results are to be opened to owner number {task.agreement['analyst']}, and by its own parties.yaml "
+            f"'{task.name}' opens them to number {task.analyst} alone (analyst); all need the same parties.yaml"
+        )
+    return task.analyst
 
 
 def _own(task: Task, schema: Schema) -> Table:

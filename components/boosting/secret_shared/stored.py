@@ -12,6 +12,7 @@ import numpy as np
 
 from components.boosting.secret_shared.grow import Grown, Level
 from components.boosting.secret_shared.train import SharedModel, State
+from components.errors import InvalidInput
 from components.mpc.engine import Engine
 from components.mpc.fixed_point import FRACTION
 from components.mpc.shared import Shared
@@ -48,14 +49,15 @@ def restored(engine: Engine, folder: Path, done: int, shape: "ModelShape") -> St
 
     Later rounds are removed: they will be shared anew, and shares of two runs do not add up.
     """
+    state = None
+    if done:
+        margins = _read(engine, folder / f"margins_{done:05d}.npz", {"margins": (shape.outputs, shape.rows)})
+        state = State(stored_model(engine, folder, done, shape), Shared(engine, margins["margins"], FRACTION))
     if not engine.deals:
         for later in sorted(folder.glob("round_*.npz"), reverse=True):
             if int(later.stem.removeprefix("round_")) > done:
                 later.unlink()
-    if done == 0:
-        return None
-    margins = _read(engine, folder / f"margins_{done:05d}.npz", {"margins": (shape.outputs, shape.rows)})
-    return State(stored_model(engine, folder, done, shape), Shared(engine, margins["margins"], FRACTION))
+    return state
 
 
 def stored_model(engine: Engine, folder: Path, rounds: int, shape: "ModelShape") -> SharedModel:
@@ -106,5 +108,10 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
 def _read(engine: Engine, path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     if engine.deals:
         return {name: np.zeros(shape, dtype=np.uint64) for name, shape in shapes.items()}
+    if not path.exists():
+        raise InvalidInput(
+            f"{path} is missing, so the model cannot go on from there; restore the folder it was in as it was last, or "
+            "let every owner remove its own, and training begins anew"
+        )
     with np.load(path, allow_pickle=False) as stored:
         return {name: stored[name].reshape(shape) for name, shape in shapes.items()}

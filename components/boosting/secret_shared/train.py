@@ -19,6 +19,7 @@ from components.boosting.secret_shared.objective import base_margins, shared_lab
 from components.boosting.secret_shared.splits import candidate_splits
 from components.boosting.secret_shared.view import Holding, View
 from components.mpc.engine import Engine
+from components.mpc.randomness import KEY_BYTES, Keystream
 from components.mpc.shared import Shared
 
 LEAKAGE = (
@@ -90,9 +91,13 @@ def train(
 
 
 def drawn(agreement: Agreement, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows (n,) 0/1 and the features (positions) of a round: a public draw from the agreed seed."""
+    """The rows (n,) 0/1 and the features (positions) of a round: a public draw from the agreed seed.
+
+    From a keystream of a public key, for all parties must draw the same and NumPy's generators may change with it.
+    """
     parameters = agreement.parameters
-    random = np.random.default_rng([parameters.seed, number])
-    rows = (random.random(agreement.rows) < parameters.subsample).astype(np.int64)
+    stream = Keystream(parameters.seed.to_bytes(KEY_BYTES // 2) + number.to_bytes(KEY_BYTES // 2))
+    kept = stream.draw((agreement.rows,)) >> np.uint64(11)
+    rows = (kept < parameters.subsample * 2.0**53).astype(np.int64)
     count = max(1, round(parameters.colsample_bytree * len(agreement.features)))
-    return rows, np.sort(random.permutation(len(agreement.features))[:count])
+    return rows, np.sort(stream.permutation(len(agreement.features))[:count])

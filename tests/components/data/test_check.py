@@ -28,6 +28,29 @@ def test_text_in_a_numeric_feature_is_counted_and_located(change, schema):
     assert all(part in finding.sentence for part in ("2 of 300", "'n/a?'", "row 37"))
 
 
+def test_different_wrong_values_are_named_each_once(change, schema):
+    finding = the_finding(change(age={3: "?", 4: "n/a?", 5: "?", 6: "old", 7: "young"}), schema)
+    assert "5 of 300" in finding.sentence
+    assert "'?' in row 4, 'n/a?' in row 5, 'old' in row 7 and 1 other" in finding.sentence
+
+
+def test_every_fault_of_a_column_is_found(change, schema):
+    table = change(dose={2: "inf", 4: "much"}, stage={1: "huge"})
+    found = [(one.column, one.row) for one in check_table(table, schema, "patients.csv") if one.severity == "error"]
+    assert found == [("dose", 5), ("dose", 3), ("stage", 2)]
+
+
+def test_person_and_time_are_both_looked_at(change, schema):
+    timed = schema.model_copy(update={"time": "year"})
+    table = change(patient={3: None}).append_column("year", pa.array([None, *range(299)]))
+    assert [(one.column, one.row) for one in check_table(table, timed, "patients.csv")] == [("patient", 4), ("year", 1)]
+
+
+def test_a_numeric_feature_as_a_group_of_many_levels_is_a_warning(columns, schema):
+    by_dose = Schema.model_validate(schema.model_dump() | {"groups": {"dose": {"column": "dose"}}})
+    assert "300 levels" in the_finding(columns, by_dose, severity="warning").sentence
+
+
 def test_numbers_written_as_text_are_numbers(change, schema):
     text = [f" {value}" if value % 2 else f"{value}e0" for value in range(300)]
     table = checked(change(dose=text), schema, "patients.csv")

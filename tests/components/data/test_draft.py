@@ -55,6 +55,24 @@ def test_every_guess_has_a_note(visits, column):
     assert any(f"'{column}'" in note for note in draft_schema(visits, "t").notes)
 
 
+def test_words_of_a_scale_are_ordinal_and_other_words_may_be(visits):
+    pain = pa.array(["Mild", "none", "severe", "moderate"] * 100)
+    draft = draft_schema(visits.append_column("pain", pain), "t")
+    assert draft.schema.features["pain"].kind == "ordinal"
+    assert draft.schema.features["pain"].categories == ("none", "Mild", "moderate", "severe")
+    assert any("'ward'" in note and "kind: ordinal" in note for note in draft.notes)
+
+
+def test_a_misspelt_column_is_suggested(visits):
+    with pytest.raises(InvalidInput, match="'outcom'.*'outcome'"):
+        draft_schema(visits, "t", label="outcom")
+
+
+def test_without_a_label_the_option_is_named(visits):
+    with pytest.raises(InvalidInput, match="--label"):
+        draft_schema(visits.select(["patient_id", "year", "Age", "ward"]), "t")
+
+
 def test_what_is_named_is_not_guessed(visits):
     schema = draft_schema(visits, "t", label="gender", person="remark").schema
     assert schema.label.column == "gender"

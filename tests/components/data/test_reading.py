@@ -4,7 +4,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from components.data.reading import read_columns, read_table
+from components.data.reading import inspect_table, read_columns, read_table
 from components.data.schema import Schema
 from components.errors import InvalidInput
 
@@ -143,10 +143,16 @@ def test_empty_first_line(csv_file, schema):
         read_table(csv_file, schema)
 
 
-def test_semicolons(csv_file, schema):
-    lines_changed(csv_file, lambda lines: [line.replace(",", ";") for line in lines])
-    with pytest.raises(InvalidInput, match="patient"):
-        read_table(csv_file, schema)
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_other_separators_are_named(csv_file, schema, mark, name):
+    lines_changed(csv_file, lambda lines: [line.replace(",", mark) for line in lines])
+    for read in (
+        lambda: read_table(csv_file, schema),
+        lambda: inspect_table(csv_file, schema),
+        lambda: read_columns(csv_file),
+    ):
+        with pytest.raises(InvalidInput, match=rf"patients\.csv are separated by {name}"):
+            read()
 
 
 def test_ragged_row_is_named(csv_file, schema):

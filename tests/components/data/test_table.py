@@ -92,3 +92,15 @@ def test_codes_are_no_booleans():
     np.testing.assert_array_equal(codes, [1, np.nan, 2])
     both = encode(pa.chunked_array([["1", "true"]]), Feature(kind="categorical", categories=("1", "true")))
     assert both.tolist() == [0, 1]
+
+
+def test_features_are_the_columns_whatever_their_number():
+    """Oracle: one column at a time. There are more rows and columns than are turned at once."""
+    rng = np.random.default_rng(0)
+    values = {f"x{k}": rng.normal(size=5000) for k in range(19)}
+    schema = Schema(name="wide", person="p", label={"column": "y"}, features={name: {} for name in values})
+    columns = {"p": [str(n) for n in range(5000)], **values, "y": [0, 1] * 2500}
+    features = Table(schema, pa.table(columns)).features
+    assert features.dtype == np.float32
+    for position, column in enumerate(values.values()):
+        np.testing.assert_array_equal(features[:, position], column.astype(np.float32))

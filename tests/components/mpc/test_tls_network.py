@@ -295,6 +295,11 @@ def test_a_refusal_keeps_its_text_to_itself_too(consortium):
     assert "Jane" not in str(ended["insurer"])
 
 
+def what_owners_say(consortium, program) -> str:
+    ended = consortium().run(program)
+    return str(ended["hospital"]) + str(ended["insurer"])
+
+
 def test_parties_that_lost_step_notice(consortium):
     def program(session):
         if session.engine.deals:
@@ -303,8 +308,7 @@ def test_parties_that_lost_step_notice(consortium):
         session.engine.open("second", np.zeros(2, dtype=np.uint64))
         session.engine.open(site, np.zeros(2, dtype=np.uint64))
 
-    ended = consortium().run(program)
-    said = str(ended["hospital"]) + str(ended["insurer"])
+    said = what_owners_say(consortium, program)
     assert "in round 2 (second)" in said
     assert "16 bytes of 'second'" in said or "16 bytes of 'another step'" in said
 
@@ -314,8 +318,7 @@ def test_messages_of_another_size_are_refused(consortium):
         if not session.engine.deals:
             session.engine.open("site", np.zeros(2 + session.engine.party, dtype=np.uint64))
 
-    ended = consortium().run(program)
-    said = str(ended["hospital"]) + str(ended["insurer"])
+    said = what_owners_say(consortium, program)
     assert "bytes of 'site' in its round 1 where" in said
     assert "sent 24" in said or "sent 16" in said
 

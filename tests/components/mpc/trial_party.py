@@ -28,9 +28,8 @@ def combine(engine, task):
     total = sum(vectors[1:], start=vectors[0])
     opened = engine.reveal("sum", total)
     task.report(tree=1, level=0)
-    if engine.deals:
-        return {"resume_from": task.resume_from}
-    return {"resume_from": task.resume_from, "product": product, "sum": opened}
+    told = {"resume_from": task.resume_from, "analyst": task.analyst}
+    return told if engine.deals else told | {"product": product, "sum": opened}
 
 
 @program

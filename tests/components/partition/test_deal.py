@@ -101,6 +101,13 @@ def test_by_column_names_owners_after_values(table):
     assert set(part.columns["hospital"].to_pylist()) == {"South"}
 
 
+def test_an_owners_rows_lie_in_key_order(table, sides):
+    shuffled = table.take(np.random.default_rng(0).permutation(len(table)))
+    for holding in deal(shuffled, Vertical(columns=sides, overlap=0.7), 0).holdings.values():
+        part = held(shuffled, holding)
+        assert part.row_ids.tolist() == sorted(shuffled.row_ids[holding.rows].tolist())
+
+
 def test_mixed_splits_one_side_and_leaves_the_other_whole(table, sides):
     partition = deal(table, Mixed(columns=sides, split="clinic", by="hospital"), 0)
     assert partition.owners == ("clinic_north", "clinic_south", "clinic_st_mary", "insurer")

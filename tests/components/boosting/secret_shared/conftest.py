@@ -18,9 +18,9 @@ from components.boosting.secret_shared import (
     Rows,
     open_model,
     predict_margins,
-    to_booster,
     train,
 )
+from components.boosting.secret_shared.booster import to_booster
 from components.boosting.secret_shared.objective import in_label_units, scale_of
 from components.boosting.secret_shared.train import drawn
 from components.mpc.simulate import simulate

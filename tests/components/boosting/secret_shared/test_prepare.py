@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.boosting.parameters import BoostingParameters
+from components.boosting.secret_shared.agreement import MOST_BINS
 from components.boosting.secret_shared.layout import agreement_of, layout_of
 from components.boosting.secret_shared.prepare import (
     feature_shapes,
@@ -70,6 +71,13 @@ def test_the_layout_follows_from_names_of_columns(columns, groups, divided):
 def test_a_layout_nobody_can_train_on_is_refused_by_name(columns, names):
     with pytest.raises(InvalidInput, match=names):
         layout_of(columns, SCHEMA)
+
+
+def test_categories_that_outnumber_bins_are_refused_by_name():
+    ward = SCHEMA.features["ward"].model_copy(update={"categories": tuple(map(str, range(MOST_BINS + 1)))})
+    schema = SCHEMA.model_copy(update={"features": {**SCHEMA.features, "ward": ward}})
+    with pytest.raises(InvalidInput, match="feature 'ward' has 4097 categories"):
+        layout_of({"clinic": LEFT, "insurer": RIGHT}, schema)
 
 
 @given(st.lists(st.integers(0, 30), min_size=2, max_size=2).filter(sum))

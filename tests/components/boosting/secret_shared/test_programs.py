@@ -31,9 +31,9 @@ from components.data.table import Table
 from components.errors import InvalidInput
 from components.mpc.launch import Ended, run_parties
 from components.mpc.network import PartyLost
-from components.mpc.programs import reference
-from components.mpc.quantile import bin_indices, local_cuts
+from components.mpc.programs import Task, reference
 from components.partition import Even, HoldingRecord, Mixed, Vertical, deal, held, join_holdings, write_holding
+from tests.components.boosting.secret_shared.on_bins import as_matrix, xgboost_on_bins
 
 pytestmark = pytest.mark.slow
 
@@ -122,7 +122,13 @@ class Consortium:
             private[party].parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             private[party].write_text(json.dumps({"holding": holding} | more(party)))
         return run_parties(
-            reference(program), self.public | agreement, folder=self.root / name, private=private, timeout=20, **options
+            reference(program),
+            self.public | agreement,
+            folder=self.root / name,
+            private=private,
+            analyst=self.layout.parties[self.analyst],
+            timeout=20,
+            **options,
         )
 
     def match(self) -> dict[str, dict]:
@@ -195,29 +201,6 @@ def parameters_of(**changes) -> BoostingParameters:
         }
         | changes
     )
-
-
-def as_matrix(table: Table, features: np.ndarray, labels: bool) -> xgboost.DMatrix:
-    return xgboost.DMatrix(
-        features,
-        table.labels if labels else None,
-        feature_names=list(table.schema.features),
-        feature_types=table.feature_types,
-        enable_categorical=True,
-    )
-
-
-def xgboost_on_bins(table: Table, parameters: BoostingParameters) -> np.ndarray:
-    """Margins, on its own rows, of XGBoost trained on the table's bins, with cuts from all of its rows."""
-    features = table.features.copy()
-    for position, kind in enumerate(table.feature_types):
-        if kind == "q":
-            column = features[:, position]
-            bins = bin_indices(column, local_cuts(column, MAX_BIN), 4095).astype(np.float32)
-            features[:, position] = np.where(np.isnan(column), np.nan, bins)
-    rows = as_matrix(table, features, labels=True)
-    options = parameters.to_xgboost(table.schema.label) | {"max_bin": 4096, "max_cat_to_onehot": 64}
-    return xgboost.train(options, rows, parameters.rounds).predict(rows, output_margin=True)
 
 
 def opened(ended: dict[str, Ended], one: Consortium) -> xgboost.Booster:
@@ -370,6 +353,20 @@ def test_nothing_of_an_owners_rows_is_in_anothers_folder(tmp_path):
         assert value in pq.read_table(next(stored))[column].to_pylist()
 
 
+@pytest.mark.parametrize("program", [train_together, score])
+@pytest.mark.parametrize("member", ["insurer", "dealer"])
+def test_no_program_opens_to_another_analyst_than_the_members_own_file_names(tmp_path, program, member):
+    schema = schema_of("binary")
+    agreement = {
+        "schema": schema.model_dump_json(),
+        "columns": SIDES,
+        "analyst": 1,
+    }
+    task = Task(member, agreement, 0, None, tmp_path, 0, lambda **progress: None)
+    with pytest.raises(InvalidInput, match=f"owner number 1.*'{member}' opens them to number 0 alone"):
+        program(None, task)
+
+
 def test_owners_of_different_persons_are_told_so(tmp_path):
     table = draw_table("binary", 60)
     one = consortium(tmp_path, table, Vertical(columns=SIDES))
@@ -381,7 +378,7 @@ def test_owners_of_different_persons_are_told_so(tmp_path):
     assert {
         count for document in documents.values() for part in document["rows"].values() for count in part.values()
     } == {0}
-    with pytest.raises((InvalidInput, ValueError)):
+    with pytest.raises(InvalidInput, match="clinic, insurer have no rows in common.*'patient'"):
         training_agreement(one.schema, one.layout, documents, parameters_of())
 
 

@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from components.boosting.secret_shared import OPENED, open_model, train
 from components.boosting.secret_shared.grow import Level
+from components.boosting.secret_shared.objective import base_margins
 from components.mpc.randomness import Keystream
 from components.mpc.simulate import simulate
 
@@ -84,9 +85,16 @@ def test_every_octet_received_is_uniform(boosting, harness, recorded, monkeypatc
     ("objective", "layout"), list(zip(OBJECTIVES, ["vertical", "horizontal", "vertical"], strict=True))
 )
 def test_every_site_by_itself_is_uniform(boosting, harness, recorded, objective, layout):
-    """So many trainings that even the intercept's only word is seen often enough."""
+    """Trees enough that each of their words is seen often; and intercepts, of which a training has one, of many."""
     data = boosting.draw_bins(64, 3, objective=objective, missing=0.1, categorical=1)
-    runs = [recorded(data, layout, rounds=1, max_depth=2, min_child_weight=0.5) for _ in range(300)]
+    runs = [recorded(data, layout, rounds=8, max_depth=2, min_child_weight=0.5) for _ in range(32)]
+    many = boosting.agree(data, layout, 2, boosting.settings()).model_copy(update={"outputs": 64})
+
+    def intercepts(engine):
+        labels = engine.share(0, np.ones((64, len(data))) if engine.party == 0 else None, (64, len(data)))
+        engine.reveal("base", base_margins(many, labels).reshape(64), to=0)
+
+    runs += [harness.run_recorded(intercepts) for _ in range(4)]
     harness.assert_uniform(judged(harness, runs, together=False))
 
 

@@ -5,9 +5,11 @@ import stat
 import numpy as np
 import pytest
 
-from components.boosting.secret_shared import Rows, open_model, predict_margins, to_booster, train
+from components.boosting.secret_shared import Rows, open_model, predict_margins, train
+from components.boosting.secret_shared.booster import to_booster
 from components.boosting.secret_shared.programs import model_shape
 from components.boosting.secret_shared.stored import finished_rounds, keep_round, restored, stored_model
+from components.errors import InvalidInput
 from components.mpc.simulate import simulate
 
 KIND = {"rows": 1200, "missing": 0.1, "categorical": 1}
@@ -38,7 +40,13 @@ def going_on(boosting, tmp_path):
 
             state = restored(engine, folder, start, model_shape(agreement))
             holding = boosting.held_by(agreement, data, engine.party)
-            model = train(engine, agreement, holding, start=state, keep=keep)
+            try:
+                model = train(engine, agreement, holding, start=state, keep=keep)
+            except Interrupted:
+                if engine.deals:
+                    # It is ahead of all, who have yet to read what it dealt.
+                    return None
+                raise
             opened = open_model(engine, agreement, model, 0)
             again = stored_model(engine, folder, rounds, model_shape(agreement))
             reread = engine.reveal("again", predict_margins(agreement, Rows(engine, agreement, holding), again))
@@ -61,10 +69,10 @@ def folders(tmp_path):
 
 @pytest.mark.parametrize("objective", ["binary:logistic", "multi:softprob", "reg:squarederror"])
 def test_an_interrupted_training_ends_as_if_it_had_not_been(boosting, trained_once, going_on, tmp_path, objective):
-    assert going_on(objective, until=(2, 2), subsample=0.8, colsample_bytree=0.7) is None
+    assert going_on(objective, until=(2, 2), subsample=0.8, colsample_bytree=0.7, seed=1) is None
     assert [finished_rounds(folder) for folder in folders(tmp_path)] == [2, 2]
-    margins, reread = going_on(objective, start=2, subsample=0.8, colsample_bytree=0.7)
-    whole = trained_once(data={"objective": objective, **KIND}, rounds=5, subsample=0.8, colsample_bytree=0.7)
+    margins, reread = going_on(objective, start=2, subsample=0.8, colsample_bytree=0.7, seed=1)
+    whole = trained_once(data={"objective": objective, **KIND}, rounds=5, subsample=0.8, colsample_bytree=0.7, seed=1)
     wanted = boosting.opened_margins(whole, boosting.draw_bins(objective=objective, **KIND))
     scale = 95 if objective == "reg:squarederror" else 1
     np.testing.assert_allclose(margins, wanted, rtol=0, atol=1e-4 * scale)
@@ -87,6 +95,14 @@ def test_shares_of_two_tries_are_never_put_together(boosting, trained_once, goin
     margins, _ = going_on(start=done)
     wanted = boosting.opened_margins(trained_once(data=KIND, rounds=5), boosting.draw_bins(**KIND))
     np.testing.assert_allclose(margins, wanted, rtol=0, atol=1e-4)
+
+
+def test_a_party_with_an_old_backup_is_told_and_the_others_lose_nothing(going_on, tmp_path):
+    """Margins are kept for two rounds: from further back nobody can go on."""
+    assert going_on(until=(4, 4)) is None
+    with pytest.raises(InvalidInput, match=r"margins_00001\.npz"):
+        going_on(start=1)
+    assert [finished_rounds(folder) for folder in folders(tmp_path)] == [4, 4]
 
 
 def test_files_are_few_and_their_owners_alone(going_on, tmp_path):
