@@ -25,7 +25,7 @@ class Finding:
 
 def inspect_parties(parties: Parties, name: str | None = None) -> list[Finding]:
     """Look at the files of all members; or, as the member `name`, at its own, its port, and whether others answer."""
-    members = [parties.member(name)] if name else [*parties.owners, parties.dealer]
+    members = [parties.member(name)] if name else parties.members
     found = [finding for member in members for finding in _files(member, parties)]
     offline = parties.authority.parent / OFFLINE
     if any(offline.glob("*.key")):

@@ -52,6 +52,10 @@ class Owner(_Section):
         return f"{self.address}:{self.port}"
 
 
+class Aggregator(Owner):
+    """Who adds up masked sums in mode `federated`; owners dial it at `address`:`port`, and nobody else listens."""
+
+
 class Parties(_Section):
     """All parties of a project; an owner's number in the protocols is its position.
 
@@ -65,15 +69,16 @@ class Parties(_Section):
     authority: Path
     owners: tuple[Owner, ...] = Field(min_length=2)
     dealer: Dealer
+    aggregator: Aggregator | None = None
 
     @model_validator(mode="after")
     def _everybody_once(self) -> Self:
-        names = [*self.names, self.dealer.name]
+        names = [member.name for member in self.members]
         if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"'{min(twice)}' is named twice; owners and dealer need names of their own")
-        places = [owner.place for owner in self.owners]
+            raise ValueError(f"'{min(twice)}' is named twice; everybody needs a name of their own")
+        places = [member.place for member in self.members if isinstance(member, Owner)]
         if twice := {place for place in places if places.count(place) > 1}:
-            raise ValueError(f"two owners listen at {min(twice)}; give each a port of its own")
+            raise ValueError(f"two parties listen at {min(twice)}; give each a port of its own")
         if self.analyst not in self.names:
             raise ValueError(f"'analyst' is '{self.analyst}', which is no owner; use one of {', '.join(self.names)}")
         return self
@@ -83,24 +88,34 @@ class Parties(_Section):
         """The owners' names, by number."""
         return [owner.name for owner in self.owners]
 
+    @property
+    def members(self) -> list[Owner | Dealer]:
+        """Owners, dealer, and aggregator where there is one."""
+        return [*self.owners, self.dealer, *([self.aggregator] if self.aggregator else [])]
+
     def member(self, name: str) -> Owner | Dealer:
-        """The entry of an owner or the dealer.
+        """The entry of an owner, the dealer or the aggregator.
 
         Raises
         ------
         InvalidInput
             Nobody has that name.
         """
-        for member in (*self.owners, self.dealer):
+        for member in self.members:
             if member.name == name:
                 return member
-        known = ", ".join([*self.names, self.dealer.name])
+        known = ", ".join(member.name for member in self.members)
         raise InvalidInput(f"'{name}' is none of the parties; use one of {known}")
 
     def title(self, name: str) -> str:
         """How sentences speak of a member: with its name and its place."""
-        member = self.member(name)
-        return f"party '{name}' ({member.place})" if isinstance(member, Owner) else f"dealer '{name}'"
+        match self.member(name):
+            case Aggregator(place=place):
+                return f"aggregator '{name}' ({place})"
+            case Owner(place=place):
+                return f"party '{name}' ({place})"
+            case _:
+                return f"dealer '{name}'"
 
 
 def listen(owner: Owner) -> socket.socket:
@@ -138,6 +153,7 @@ def read_parties(path: Path) -> Parties:
             "authority": folder / parties.authority,
             "owners": tuple(_placed(owner, folder) for owner in parties.owners),
             "dealer": _placed(parties.dealer, folder),
+            "aggregator": parties.aggregator and _placed(parties.aggregator, folder),
         }
     )
 
@@ -147,6 +163,7 @@ def make_parties(
     owners: Sequence[str],
     *,
     dealer: str = "dealer",
+    aggregator: str | None = None,
     analyst: str | None = None,
     hosts: Mapping[str, tuple[str, int]] | None = None,
     timeout: float = 30,
@@ -156,8 +173,10 @@ def make_parties(
 
     Parameters
     ----------
+    aggregator
+        Its name, where owners are to train in mode `federated` too.
     hosts
-        Address and port by owner; the others get this machine and ports from 7101 on.
+        Address and port by owner, and of the aggregator; the others get this machine and ports from 7101 on.
 
     Raises
     ------
@@ -165,7 +184,7 @@ def make_parties(
         A name or address makes no sense, or the folder is not empty: nothing is ever written over.
     """
     hosts = dict(hosts or {})
-    if strangers := sorted(hosts.keys() - set(owners)):
+    if strangers := sorted(hosts.keys() - {*owners, aggregator}, key=str):
         raise InvalidInput(f"'{strangers[0]}' has an address but is no owner; the dealer needs none, for it only dials")
     document = {
         "analyst": analyst or (owners[0] if owners else ""),
@@ -177,6 +196,9 @@ def make_parties(
         ],
         "dealer": {"name": dealer, **_files(dealer)},
     }
+    if aggregator:
+        place = _address(hosts.get(aggregator), len(owners))
+        document["aggregator"] = {"name": aggregator, **place, **_files(aggregator)}
     parties = validated(Parties, document, folder / FILE)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidInput(f"{folder} is there and not an empty folder; choose a new one, keys are never replaced")
@@ -185,7 +207,7 @@ def make_parties(
     authority = make_authority()
     create_once(folder / OFFLINE / "authority.key", private_pem(authority.key))
     create_once(folder / parties.authority, pem(authority.certificate))
-    for member in (*parties.owners, parties.dealer):
+    for member in parties.members:
         certificate, key = authority.issue(member.name)
         create_once(folder / member.certificate, certificate)
         create_once(folder / member.key, key)

@@ -6,7 +6,7 @@ threads; a part is to its owner what an owner is to the planner.
 Source: Chen and Guestrin, KDD 2016, algorithms 1 and 3.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -112,6 +112,23 @@ class Rows:
         """Divide rows a last time and add the leaf values to every row's margin."""
         self.descend(level)
         self._each(lambda part: part.finish(level.leaves), self._train + self._held_out)
+
+    def replay(self, number: int, splits: Sequence[Split], leaves: Mapping[int, float]) -> None:
+        """Add to every row's margin what finished tree `number` gives it: how an owner that was away catches up.
+
+        Raises
+        ------
+        InvalidInput
+            The splits are of no tree of these terms.
+        """
+        self._nodes = 1
+        for split in splits:
+            self._require_next(split)
+        for part in self._train + self._held_out:
+            part.reset(TreeStart(number, ()))
+            part.drawn = 0
+            part.splits += splits
+            part.finish(leaves)
 
     def loss(self) -> np.ndarray:
         """(1,) int64: the loss of the validation rows, summed.

@@ -4,7 +4,6 @@ Nothing here sends a message; what it learns goes into matrices that only this o
 """
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -87,14 +86,6 @@ def holding_of(
         if block.owner == number:
             labels[position] = part.labels[next(per_group)].astype(np.float64)
     return Holding(bins=bins, labels=labels, cuts=cuts)
-
-
-def label_range(labels: np.ndarray) -> tuple[float, float]:
-    """The least and largest label, rounded outward to two digits: what others learn of them. Never of width zero."""
-    low, high = float(labels.min()), float(labels.max())
-    step = 10.0 ** (math.floor(math.log10(max(high - low, abs(low), abs(high), 1e-9))) - 1)
-    low, high = math.floor(low / step) * step, math.ceil(high / step) * step
-    return low, high if high > low else low + step
 
 
 def pseudonyms(row_ids: np.ndarray, key: bytes) -> np.ndarray:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from components.boosting.label_range import label_range
 from components.boosting.secret_shared.agreement import Agreement
 from components.boosting.secret_shared.layout import Layout, agreement_of, layout_of
 from components.boosting.secret_shared.objective import in_label_units, scale_of
@@ -21,7 +22,6 @@ from components.boosting.secret_shared.predict import predict_margins
 from components.boosting.secret_shared.prepare import (
     feature_shapes,
     holding_of,
-    label_range,
     own_cuts,
     parts_of,
     pseudonyms,

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.boosting.label_range import label_range
 from components.boosting.parameters import BoostingParameters
 from components.boosting.secret_shared.agreement import MOST_BINS
 from components.boosting.secret_shared.layout import agreement_of, layout_of
 from components.boosting.secret_shared.prepare import (
     feature_shapes,
     holding_of,
-    label_range,
     own_cuts,
     parts_of,
     pseudonyms,
