@@ -1,18 +1,20 @@
 """The nightly question: does the champion still keep its word on the rows of today? It is judged and never moved.
 
 A champion that breaks a promise fails the flow run, so that whoever watches the runs is told; what becomes of it is for
-a person to decide.
+a person to decide. Before there is a champion the run completes and says that there is nothing to check.
 """
 
 from typing import Annotated
 
 from prefect import flow
+from prefect.states import Completed, State
 from pydantic import Field
 
 from tasks.inputs import RandHie, Source, name_of, request_of
 from tasks.partition import SplitShares
 from tasks.pipeline import pipeline_run
 from tasks.policies import load_policy
+from tasks.recheck import nothing_to_check
 from tasks.recheck import recheck as recheck_stage
 from tasks.references import Rechecked
 from tasks.settings import load_settings
@@ -32,10 +34,12 @@ def recheck(
     policy: Annotated[str, Field(description="A name in deploy/policies, or a path.")] = "recheck",
     golden: Annotated[str | None, Field(description="File of rows the champion must get right.")] = None,
     split: SplitShares = SplitShares(),
-) -> Rechecked:
+) -> Rechecked | State[None]:
     """Put the champion through every check that needs no other model, on the gate's persons alone."""
     rules = load_policy(policy)
     model = load_settings().model_name("tabular", name_of(data))
+    if ending := nothing_to_check(model):
+        return Completed(message=ending)
     request = request_of(data=data, policy=rules, golden=golden, split=split)
     with pipeline_run("recheck", name=f"recheck {model}", model=model, request=request, resume=False) as run:
         outcome = recheck_stage(run, data, rules, golden, split)

@@ -76,7 +76,8 @@ def tabular(
         judged = gate(run, evaluated, rules)
         registered = register(run, dealt, trained, evaluated, judged)
         outcome = promote(run, registered, judged)
-        if outcome["action"] == "hold" and on_hold == "ask" and (answer := ask_a_person(judged, hours=hold_hours)):
-            outcome = override(run, registered, judged, answer)
+        if outcome["action"] == "hold" and on_hold == "ask":
+            answer = ask_a_person(run, registered, judged, hours=hold_hours)
+            outcome = override(run, registered, judged, answer) if answer else outcome
         report(run, dealt, trained, evaluated, judged, registered, outcome)
     return outcome

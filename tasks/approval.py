@@ -10,9 +10,9 @@ from prefect import pause_flow_run, resume_flow_run
 from prefect.context import FlowRunContext
 from prefect.exceptions import FlowPauseTimeout, NotPausedError
 
-from tasks.links import prefect_link
+from tasks.links import mlflow_link, prefect_link
 from tasks.promote import Approval
-from tasks.references import Judged
+from tasks.references import Judged, Registered, Run
 from tasks.settings import load_settings
 from tasks.stage import logger
 
@@ -20,10 +20,15 @@ _LOOK_EVERY = 2  # seconds between two looks at whether somebody answered
 _MARGIN = 3600  # seconds
 
 
-def ask_a_person(judged: Judged, *, hours: float) -> Approval | None:
+def ask_a_person(run: Run, registered: Registered, judged: Judged, *, hours: float) -> Approval | None:
     """The answer, or None where nobody approved; anything but a clear yes with a name and a reason is a no."""
+    against = f", instead of version {run['champion']}" if run["champion"] else ""
     reasons = "\n".join(f"- {reason}" for reason in judged["reasons"])
-    question = Approval.with_initial_data(description=f"The gate could not settle every check:\n\n{reasons}")
+    question = Approval.with_initial_data(
+        description=f"Shall **version {registered['version']} of {registered['model']}** become champion{against}? "
+        f"Policy *{judged['policy']}* could not settle:\n\n{reasons}\n\n"
+        f"Error and flips in full: [MLflow]({mlflow_link(load_settings(), run)})."
+    )
     seconds = hours * 3600
     flow_run = FlowRunContext.get().flow_run.id
     logger().warning("on hold: waiting %g h for a person at %s", hours, prefect_link(load_settings(), str(flow_run)))

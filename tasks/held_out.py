@@ -57,7 +57,7 @@ def constant_answer(labels: np.ndarray, rule: Label) -> float:
 
 def _on_tables(client: MlflowClient, data: Data, trained: Trained, champion: Champion | None) -> Scored:
     table = pooled_table(data)
-    part = divide(data, table)
+    part = divide(data)
     selection, gate = (_independent(table.take(rows)) for rows in (part.selection, part.gate))
     stored = trained["candidates"] | ({NOISE: trained["noise"]} if trained["noise"] else {})
     boosters: dict[str, xgboost.Booster] = {name: stored_model(client, one) for name, one in stored.items()}

@@ -1,7 +1,7 @@
 """From references back to rows, for stages entitled to them: mode `pooled`, and evaluation where the rows lie.
 
-The joined table of the last data reference is kept while a process works on it, since three stages in a row ask for the
-same one and joining a million rows is not free.
+The joined table of the last data reference, and its split, are kept while a process works on it, since three stages in
+a row ask for the same ones and joining a million rows is not free.
 """
 
 import json
@@ -27,17 +27,22 @@ def pooled_table(data: Data) -> Table:
 
 def joined_table(data: Data) -> tuple[Table, JoinCount]:
     """`pooled_table`, and how many rows each side lacked."""
-    return _joined(data["schema"], json.dumps(data["holdings"]), data["missing_rows"])
+    return _joined(*_sources(data))
 
 
-def divide(data: Data, table: Table) -> Split:
-    """Training, selection and gate rows of `table`, by person."""
-    return split_table(table, data["split"]["salt"], tuple(data["split"]["shares"]))
+def divide(data: Data) -> Split:
+    """Training, selection and gate rows of the joined table, by person."""
+    return _divided(*_sources(data), data["split"]["salt"], *data["split"]["shares"])
 
 
 def forget_joined() -> None:
     """Drop the joined table, which `partition` made to count rows, where no later stage may look at it."""
     _joined.cache_clear()
+    _divided.cache_clear()
+
+
+def _sources(data: Data) -> tuple[str, str, str]:
+    return data["schema"], json.dumps(data["holdings"]), data["missing_rows"]
 
 
 @lru_cache(maxsize=1)
@@ -47,3 +52,8 @@ def _joined(schema: str, holdings: str, missing: str) -> tuple[Table, JoinCount]
         for holding in json.loads(holdings)
     ]
     return join_holdings(records, Schema.model_validate_json(schema), missing=missing)
+
+
+@lru_cache(maxsize=1)
+def _divided(schema: str, holdings: str, missing: str, salt: str, *shares: float) -> Split:
+    return split_table(_joined(schema, holdings, missing)[0], salt, shares)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from components.boosting.secret_shared.layout import layout_of
 from components.data.reading import read_table
-from components.data.split import PARTS, Split
+from components.data.split import PARTS, SALT, SHARES, Split
 from components.data.table import Table
 from components.errors import InvalidInput
 from components.partition import ByColumn, Mixed, PartitionPlan, Single, Vertical, deal, held, write_holding
@@ -34,9 +34,11 @@ class SplitShares(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    train: float = Field(0.55, gt=0, lt=1, description="Share of persons to train on.")
-    selection: float = Field(0.15, gt=0, lt=1, description="Share to choose a candidate by; the rest is the gate's.")
-    salt: str = Field("troth", min_length=1, description="Public text that fixes who is where.")
+    train: float = Field(SHARES[0], gt=0, lt=1, description="Share of persons to train on.")
+    selection: float = Field(
+        SHARES[1], gt=0, lt=1, description="Share to choose a candidate by; the rest is the gate's."
+    )
+    salt: str = Field(SALT, min_length=1, description="Public text that fixes who is where.")
 
     @model_validator(mode="after")
     def _something_is_left_for_the_gate(self):
@@ -87,7 +89,7 @@ def partition(
         )
         # What owners hold together, which is less than the table where a side lacks rows of the other.
         joined, count = joined_table(data)
-        part = divide(data, joined)
+        part = divide(data)
 
         here.parameters(
             {
@@ -129,13 +131,11 @@ def partition(
 
 def _asked(here: Stage, source: Apart, champion: Champion | None, split: SplitShares, golden: str | None) -> Data:
     """What owners on machines of their own announce; which rows they have in common shows when these are matched."""
-    data, owners = announced(source, split.as_record())
+    data, owners = announced(source, split.as_record(), golden)
     schema = schema_of(data)
     layout_of({holding["owner"]: holding["columns"] for holding in data["holdings"]}, schema)
     if champion:
         check_signature(champion.schema, schema)
-    if golden:
-        read_table(Path(golden), schema)
     here.parameters({"source": source.model_dump(mode="json"), "split": split.model_dump()})
     here.dataset(schema.name, data["digest"], {"source": source.kind}, "partition")
     here.metrics({"owners": len(owners), **{f"rows.{owner.owner}": owner.rows for owner in owners}})

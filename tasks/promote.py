@@ -24,9 +24,9 @@ LIMIT = "troth-promotion"
 class Approval(RunInput):
     """What a person is asked when a candidate is on hold."""
 
-    approve: bool = Field(False, description="Make the challenger champion, against the gate's verdict.")
-    name: str = Field("", description="Who you are; it becomes part of the ledger.")
-    reason: str = Field("", description="Why; it becomes part of the ledger.")
+    approve: bool = Field(False, description="Make it champion, on your word; left off, everything stays as it is.")
+    name: str = Field("", description="Who you are: needed to approve, and kept in the ledger.")
+    reason: str = Field("", description="Why: needed to approve, and kept in the ledger.")
 
 
 @stage(version=1, run_name="promote {registered[model]} v{registered[version]}", cached=False)

@@ -11,7 +11,6 @@ from components.data.prediction_file import pseudonymous
 from components.data.predictions import predictions_of
 from components.data.reading import read_table
 from components.data.split import split_table
-from components.errors import InvalidInput
 from components.fairness import one_row_per_person
 from components.gates import Decision, GoldenPredictions, Policy, run_gate
 from components.reporting import Report, render_verdict_markdown
@@ -23,11 +22,22 @@ from tasks.held_out import constant_answer
 from tasks.inputs import Source, load, open_categories, with_categories_of
 from tasks.keys import row_key
 from tasks.links import mlflow_link
+from tasks.loader import champion_of
 from tasks.partition import SplitShares
 from tasks.references import Rechecked, Run
 from tasks.registry import check_signature
+from tasks.registry_reach import check_reachable
 from tasks.stage import logger, stage
 from tasks.tracking import connect, stage_run
+
+
+def nothing_to_check(model: str) -> str | None:
+    """The sentence to end with where `model` has no champion yet; None where it has one."""
+    settings, client = connect()
+    check_reachable(settings)
+    if champion_of(client, settings, model):
+        return None
+    return f"model '{model}' has no champion yet, so there is nothing to check; 'troth run tabular' trains one"
 
 
 @stage(version=1, run_name="recheck {run[model]}", cached=False)
@@ -36,8 +46,6 @@ def recheck(run: Run, source: Source, policy: Policy, golden: str | None, split:
     settings, client = connect()
     with stage_run(client, run, "recheck") as here:
         champion = champion_at_start(client, settings, run)
-        if champion is None:
-            raise InvalidInput(f"model '{run['model']}' has no champion to check; 'troth run tabular' trains one")
         require_same_split(champion, split.as_record())
         table = with_categories_of(champion.schema, load(source), open_ones=open_categories(source))
         check_signature(champion.schema, table.schema)

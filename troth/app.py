@@ -12,6 +12,9 @@ import typer
 
 from troth import data, ledger, model, parties, run, server
 
+INTERRUPTED = 130
+"""The exit code of what Ctrl-C ended, as shells have it."""
+
 app = typer.Typer(
     name="troth",
     help="Train models on data nobody may pool, and let one into production only when it keeps its word.",
@@ -48,11 +51,13 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except KeyboardInterrupt:
-        code = 130
+        code = INTERRUPTED
     except Exception as error:
         from troth.failures import explain
 
         sentence, code = explain(error)
         if sentence:
             typer.echo(f"error: {sentence}", err=True)
+    if code == INTERRUPTED:
+        typer.echo("interrupted; a run that was begun is continued by the same command", err=True)
     sys.exit(code)

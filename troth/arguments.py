@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from components.boosting.parameters import BoostingParameters
-from components.data.schema import read_yaml, validated
+from components.data.schema import first_finding, read_yaml, validated
 from components.errors import InvalidInput
 from components.partition import PartitionPlan
 from tasks.inputs import Apart, MultipleSclerosis, OwnTable, RandHie, Source, two_sides
@@ -68,8 +68,7 @@ def partition_of(text: str, source: Source) -> PartitionPlan:
         if text.endswith((".yaml", ".yml")):
             return _PLAN.validate_python(read_yaml(Path(text), what="partition"))
     except ValidationError as error:
-        finding = error.errors()[0]
-        raise InvalidInput(f"--partition {text}: {finding['msg']} (got {finding['input']!r})") from None
+        raise InvalidInput(first_finding(error, f"--partition {text}", tagged=True)) from None
     raise InvalidInput(
         f"--partition {text} is not known; use single, even:3, by:site, label_skew:3:0.5, "
         "quantity_skew:3:1.0, vertical, or a YAML file"

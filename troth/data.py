@@ -1,9 +1,14 @@
 """`troth data`: look at a table before anything is trained on it."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from components.data.finding import Finding
+    from components.data.table import Table
 
 app = typer.Typer(
     help="Look at a table before training: check it, draft its schema, export an example.",
@@ -23,11 +28,14 @@ def check(
 
     `troth data check visits.csv --schema visits.yaml`
     """
-    from components.data.reading import inspect_table
+    from components.data.reading import inspect_table, read_table
     from components.data.schema import read_schema
     from troth.terminal import console
 
-    findings = inspect_table(file, read_schema(schema))
+    meaning = read_schema(schema)
+    findings = inspect_table(file, meaning)
+    if not any(finding.severity == "error" for finding in findings):
+        findings += _prospects(read_table(file, meaning))
     errors = [finding for finding in findings if finding.severity == "error"]
     for finding in sorted(findings, key=lambda one: one.severity):
         console.print(
@@ -102,3 +110,27 @@ def export(
     pyarrow.csv.write_csv(table.columns, folder / f"{source}.csv")
     write_schema(table.schema, folder / f"{source}.yaml")
     console.print(f"wrote {folder / source}.csv ({len(table):,} rows) and {folder / source}.yaml", markup=False)
+
+
+def _prospects(table: "Table") -> Iterator["Finding"]:
+    """What a run with its defaults would make of a sound table: refuse the split, or find too few rows to judge by."""
+    from components.data.finding import Finding
+    from components.data.independence import one_row_per_person
+    from components.data.split import SALT, split_table
+    from components.errors import InvalidInput
+    from tasks.policies import load_policy
+
+    label, policy = table.schema.label.column, load_policy("default")
+    try:
+        gate = table.take(split_table(table, SALT).gate)
+    except InvalidInput as refusal:
+        yield Finding(label, None, str(refusal))
+        return
+    rows, wanted = len(one_row_per_person(gate)), policy.minimum_rows
+    if rows < wanted:
+        sentence = (
+            f"the gate would judge by {rows} persons, and policy '{policy.name}' asks for {wanted}: it can hold or "
+            f"reject a model of this table and never promote it; bring {wanted / rows:.1f} times as many persons, or "
+            "choose a policy that asks for fewer (--policy)"
+        )
+        yield Finding(label, None, sentence, "warning")

@@ -62,8 +62,6 @@ def show(
     """
     from pathlib import Path
 
-    from rich.table import Table
-
     from components.errors import InvalidInput
     from components.ledger import Ledger
     from tasks.settings import load_settings
@@ -72,17 +70,13 @@ def show(
     entries = Ledger(Path(load_settings().registry.ledger.path), model).entries()
     if not entries:
         raise InvalidInput(f"model '{model}' has no entry in the promotion ledger; 'troth status' lists the models")
-    table = Table("#", "time (UTC)", "action", "version", "replaces", "verdict", "who", "why", box=None)
     for entry in entries[-last:]:
-        why = entry.why or (entry.reasons[0] if entry.reasons else "")
-        table.add_row(
-            str(entry.sequence),
-            entry.time[:19],
-            entry.action,
-            f"v{entry.version}",
-            f"v{entry.replaces}" if entry.replaces else "–",
-            entry.verdict,
-            entry.who,
-            why,
+        versions = f"v{entry.version}" + (f" after v{entry.replaces}" if entry.replaces else "")
+        console.print(
+            f"{entry.sequence:>3}  {entry.time[:10]} {entry.time[11:19]} UTC  {entry.action:11}  {versions}  "
+            f"{entry.verdict}  {entry.who}",
+            markup=False,
+            soft_wrap=True,
         )
-    console.print(table)
+        if why := entry.why or (entry.reasons[0] if entry.reasons else ""):
+            console.print(f"     {why}", style="dim", markup=False, soft_wrap=True)

@@ -71,18 +71,17 @@ def show_status(models: Sequence, runs: Sequence) -> None:
         table.add_row(one.name, _version(one.champion), _version(one.challenger), _version(one.previous), state)
     console.print(table)
     console.print()
-    table = Table(
-        "run", "started (UTC)", "name", "status", "verdict", "version", "error", "NFR", box=None, padding=(0, 2, 0, 0)
-    )
+    columns = ("run", "began (UTC)", "name", "ended", "error", "NFR")
+    table = Table(*columns, box=None, padding=(0, 2, 0, 0), collapse_padding=True)
+    for column in table.columns[:2] + table.columns[3:]:
+        column.no_wrap = True
     for run in runs:
-        verdict = f"[{STYLE[run.verdict]}]{run.verdict}[/]" if run.verdict in STYLE else ""
+        verdict = f"[{STYLE[run.verdict]}]{run.verdict}[/]" if run.verdict in STYLE else run.status.lower()
         table.add_row(
             run.run_id[:8],
-            f"{run.started:%Y-%m-%d %H:%M}",
+            f"{run.started:%y-%m-%d %H:%M}",
             run.name,
-            run.status.lower(),
-            verdict,
-            _version(run.version or None),
+            f"{verdict} {_version(run.version)}" if run.version else verdict,
             _percent(run.error),
             _percent(run.nfr),
         )
@@ -107,7 +106,10 @@ def _became(outcome: dict) -> str:
     version, champion = outcome["version"], outcome["champion"]
     match outcome["action"]:
         case "promoted":
-            return f"champion, after v{outcome['replaced']}" if outcome["replaced"] else "the first champion"
+            word = "" if outcome["decision"] == "PROMOTE" else " by a person's word"
+            return (
+                f"champion{word}, after v{outcome['replaced']}" if outcome["replaced"] else f"the first champion{word}"
+            )
         case "hold":
             return f"challenger; v{champion} stays" if champion else "challenger; there is no champion yet"
         case "reject":
@@ -121,4 +123,6 @@ def _version(version: str | None) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.2f} %"
+    from components.gates.reasons import percent
+
+    return "–" if share is None else percent(share)

@@ -103,7 +103,7 @@ def recheck(
 ) -> None:
     """Put the champion through the gate again on the rows of today; it is never moved.
 
-    Exit code 3 when the champion breaks a promise.
+    Exit code 3 when the champion breaks a promise; 0 when there is none yet.
 
     **Examples**
 
@@ -116,14 +116,19 @@ def recheck(
     from troth.arguments import source_of
     from troth.outcome import show_recheck
     from troth.session import session
+    from troth.terminal import console
 
     chosen = source_of(source, data, schema, years, rows)
     with session():
+        state = flow(data=chosen, policy=policy, golden=str(golden) if golden else None, return_state=True)
         try:
-            outcome = flow(data=chosen, policy=policy, golden=str(golden) if golden else None)
+            outcome = state.result()
         except BrokenPromise as broken:
             outcome = broken.outcome
-    show_recheck(outcome)
+    if outcome:
+        show_recheck(outcome)
+    else:
+        console.print(state.message, markup=False, soft_wrap=True)
 
 
 @app.command()

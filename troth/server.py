@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -99,6 +100,7 @@ def up(
                 )
                 _wait_until_up(f"{prefect_api}/health", "prefect", children, logs)
                 _wait_until_up(f"{mlflow_url}/health", "mlflow", children, logs)
+                _make_limit(prefect_api)
             running_file(settings).write_text(json.dumps({"prefect_api": prefect_api, "mlflow": mlflow_url}))
             stack.callback(running_file(settings).unlink, missing_ok=True)
             if worker:
@@ -141,18 +143,20 @@ def _deploy(environment: dict) -> None:
             raise RuntimeError(f"prefect {' '.join(command[:2])} failed: {(done.stderr or done.stdout).strip()[-500:]}")
 
     prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
-    prefect("global-concurrency-limit", "create", LIMIT, "--limit", "1") if not _has_limit(environment) else None
     prefect("--no-prompt", "deploy", "--all", "--prefect-file", "deploy/prefect.yaml")
 
 
-def _has_limit(environment: dict) -> bool:
-    found = subprocess.run(
-        [sys.executable, "-m", "prefect", "global-concurrency-limit", "inspect", LIMIT],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
+def _make_limit(prefect_api: str) -> None:
+    """The limit that lets one promotion at a time through; it may be there already."""
+    body = json.dumps({"name": LIMIT, "limit": 1}).encode()
+    request = urllib.request.Request(
+        f"{prefect_api}/v2/concurrency_limits/", data=body, headers={"content-type": "application/json"}
     )
-    return found.returncode == 0
+    try:
+        urllib.request.urlopen(request, timeout=30).close()
+    except urllib.error.HTTPError as error:
+        if error.code != 409:
+            raise RuntimeError(f"the limit {LIMIT} could not be made: {error}") from None
 
 
 def _wait_until_up(address: str, name: str, children: dict[str, subprocess.Popen], logs: Path) -> None:

@@ -5,7 +5,6 @@ Nothing here looks at rows one by one: a million rows of thirty columns are chec
 """
 
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +12,7 @@ import pyarrow.compute as pc
 
 from components.data.check_features import MOST_CATEGORIES, feature_findings, group_findings, unusable
 from components.data.check_label import label_findings
-from components.data.finding import Finding, Inspected, listed
+from components.data.finding import Finding, Inspected, suggestion
 from components.data.leaks import gives_away, is_monotone_copy
 from components.data.schema import Schema
 from components.data.table import Table, as_text
@@ -45,7 +44,7 @@ def check_table(columns: pa.Table, schema: Schema, where: str, *, first_row: int
     if schema.label.column in here:
         found += label_findings(of)
     for name, group in schema.groups.items():
-        if group.column in here and group.column not in schema.features:
+        if group.column in here:
             found += group_findings(of, name, group)
     broken = {finding.column for finding in found if finding.severity == "error"}
     if {schema.label.column, schema.person} <= set(here) - broken:
@@ -112,22 +111,20 @@ def column_findings(names: Iterable[str], schema: Schema, where: str) -> list[Fi
                     )
                 )
             continue
-        lower = {name.strip().lower(): name for name in names if name not in schema.columns}
-        close = get_close_matches(column.lower(), lower, n=1, cutoff=0.6)
-        hint = f"did you mean '{lower[close[0]]}'?" if close else f"it has {listed(names)}"
+        hint = suggestion(column, names, taken=schema.columns)
         found.append(Finding(column, None, f"column '{column}' is missing in {where}; {hint}"))
     return found
 
 
 def _key_findings(of: Inspected) -> Iterator[Finding]:
     keys = [key for key in of.schema.keys if key in of.columns.column_names]
+    sound = len(keys) == len(of.schema.keys)
     for key in keys:
         role = "person" if key == of.schema.person else "time"
+        count, index = of.first(pc.is_null(of.columns[key]))
         if not is_flat(of.columns[key]):
             yield unusable(of, key)
-            return
-        count, index = of.first(pc.is_null(of.columns[key]))
-        if count:
+        elif count:
             yield Finding(
                 key,
                 of.row(index),
@@ -136,8 +133,8 @@ def _key_findings(of: Inspected) -> Iterator[Finding]:
                     f"(first in row {of.row(index)}); every row names its {role}"
                 ),
             )
-            return
-    if len(keys) == len(of.schema.keys):
+        sound &= is_flat(of.columns[key]) and not count
+    if sound:
         yield from _duplicates(of, keys)
 
 

@@ -33,11 +33,12 @@ def feature_findings(of: Inspected, name: str, feature: Feature) -> Iterator[Fin
 
 
 def group_findings(of: Inspected, name: str, group: Group) -> Iterator[Finding]:
-    column = of.columns[group.column]
+    column, feature = of.columns[group.column], of.schema.features.get(group.column)
     if not is_flat(column):
         yield unusable(of, group.column)
     elif group.edges is not None:
-        yield from number_findings(of, group.column, remedy=f"clean them or remove the edges of group '{name}'")
+        if feature is None or feature.kind != "numeric":  # else the feature's findings have said so
+            yield from number_findings(of, group.column, remedy=f"clean them or remove the edges of group '{name}'")
     elif (levels := pc.count_distinct(column).as_py()) > MOST_LEVELS:
         yield Finding(
             group.column,
@@ -55,19 +56,12 @@ def number_findings(of: Inspected, name: str, *, remedy: str) -> Iterator[Findin
     column = of.columns[name]
     if is_text(column):
         numbers = pc.match_substring_regex(column, NUMBER)
-        count, index = of.first(pc.invert(numbers))
+        count, index, shown = of.wrong(column, pc.invert(numbers))
         if count:
-            value = column[index].as_py()
-            yield Finding(
-                name,
-                of.row(index),
-                (
-                    f"{of.named(name)}: {of.share(count)} are not numbers "
-                    f"(first: {value!r} in row {of.row(index)}); {remedy}"
-                ),
-            )
-            return
-        column = pc.cast(pc.utf8_trim_whitespace(column), pa.float64())
+            sentence = f"{of.named(name)}: {of.share(count)} are not numbers ({shown}); {remedy}"
+            yield Finding(name, of.row(index), sentence)
+        trimmed = pc.utf8_trim_whitespace(column)
+        column = pc.cast(pc.if_else(numbers, trimmed, pa.scalar(None, column.type)), pa.float64())
     if not is_number(column):
         yield Finding(name, None, f"{of.named(name)} is of type {column.type}, where a number is needed; {remedy}")
     elif pa.types.is_floating(column.type):
@@ -110,13 +104,10 @@ def _category_findings(of: Inspected, name: str, feature: Feature) -> Iterator[F
             )
         return
     known = pc.is_in(values, value_set=pa.array(list(spellings(feature.categories)), type=pa.string()))
-    count, index = of.first(pc.and_(pc.invert(known), pc.is_valid(values)))
+    count, index, shown = of.wrong(values, pc.and_(pc.invert(known), pc.is_valid(values)))
     if count:
-        yield Finding(
-            name,
-            of.row(index),
-            (
-                f"{of.named(name)}: {of.share(count)} are not among its declared categories "
-                f"(first: {values[index].as_py()!r} in row {of.row(index)}); correct them or declare the category"
-            ),
+        sentence = (
+            f"{of.named(name)}: {of.share(count)} are not among its declared categories ({shown}); "
+            "correct them or declare them"
         )
+        yield Finding(name, of.row(index), sentence)

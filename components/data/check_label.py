@@ -69,16 +69,12 @@ def _binary_findings(of: Inspected, named: str, values: pa.ChunkedArray, positiv
 
 def _class_findings(of: Inspected, named: str, values: pa.ChunkedArray, classes: tuple[str, ...]) -> Iterator[Finding]:
     known = pc.is_in(values, value_set=pa.array(classes, type=pa.string()))
-    count, index = of.first(pc.and_(pc.invert(known), pc.is_valid(values)))
+    count, index, shown = of.wrong(values, pc.and_(pc.invert(known), pc.is_valid(values)))
     if count:
-        yield Finding(
-            of.schema.label.column,
-            of.row(index),
-            (
-                f"{named}: {of.share(count)} are not among its declared classes (first: {values[index].as_py()!r} "
-                f"in row {of.row(index)}); correct them or declare the class"
-            ),
+        sentence = (
+            f"{named}: {of.share(count)} are not among its declared classes ({shown}); correct them or declare them"
         )
+        yield Finding(of.schema.label.column, of.row(index), sentence)
     found = set(pc.unique(values.drop_null()).to_pylist())
     if len(found) == 1:
         yield Finding(of.schema.label.column, None, f"{named} has one class only ({listed(found)}); a model needs more")

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.data.check_features import MOST_CATEGORIES
-from components.data.finding import listed
+from components.data.finding import listed, suggestion
 from components.data.schema import (
     BinaryLabel,
     Feature,
@@ -32,6 +32,16 @@ TIME_NAMES = ("time", "year", "month", "date", "visit", "wave", "period")
 GROUP_NAMES = ("sex", "gender", "female", "race", "ethnicity", "age", "religion", "nationality", "dialect", "region")
 NOT_TO_BE_LOOKED_AT = ("race", "ethnicity", "religion", "nationality")
 """Groups that are reported and gated, and left out of the features unless a person puts them there."""
+
+SCALES = (
+    "lowest low mid middle medium moderate high highest",
+    "none minimal mild moderate severe critical",
+    "poor fair good excellent",
+    "never rarely seldom sometimes often usually always",
+    "tiny small medium large huge",
+    "i ii iii iv v vi",
+)
+"""Words that have an order, lowest first."""
 
 AGE_BANDS = (18, 35, 50, 65)
 FEW = 20
@@ -59,7 +69,8 @@ def draft_schema(
     columns = plain(columns)
     for role, given in (("label", label), ("person", person), ("time", time)):
         if given is not None and given not in columns.column_names:
-            raise InvalidInput(f"{role} column '{given}' is not in the table; it has {listed(columns.column_names)}")
+            hint = suggestion(given, columns.column_names)
+            raise InvalidInput(f"{role} column '{given}' (--{role}) is not in the table; {hint}")
     notes: list[str] = []
     usable = [column for column in columns.column_names if _usable(column, columns[column], notes)]
     time = time or _time(usable, {label, person}, notes)
@@ -125,7 +136,7 @@ def _person(columns: pa.Table, usable: list[str], time: str | None, taken: set, 
             notes.append(f"'{column}' is taken for the person: it tells rows apart{together}")
             return column
     raise InvalidInput(
-        "no column tells persons apart (one value a row, or one a row and time); name the person column, or add one"
+        "no column tells persons apart (one value a row, or one a row and time); name it (--person), or add one"
     )
 
 
@@ -142,7 +153,9 @@ def _label(columns: pa.Table, usable: list[str], taken: set, notes: list[str]) -
     whole = [column for column in free if columns[column].null_count == 0 and not _named_like(column, GROUP_NAMES)]
     binary = [column for column in whole if pc.count_distinct(columns[column]).as_py() == 2]
     if not binary:
-        raise InvalidInput(f"no column looks like a label; name it; the table has {listed(free)}")
+        raise InvalidInput(
+            f"no column looks like the label, by its name or by having two values; name it (--label): {listed(free)}"
+        )
     notes.append(f"'{binary[-1]}' is taken for the label, as the last column of two values")
     return binary[-1]
 
@@ -158,7 +171,7 @@ def _rule(name: str, column: pa.ChunkedArray, notes: list[str]) -> Label:
         notes.append(f"'{name}' is a number; within {tolerance:g} (half its standard deviation) a prediction is right")
         return RegressionLabel(column=name, kind="regression", tolerance=tolerance)
     if len(values) > FEW:
-        raise InvalidInput(f"label '{name}' has {len(values)} classes; name another column as the label")
+        raise InvalidInput(f"label '{name}' has {len(values)} classes; name another column as the label (--label)")
     return MulticlassLabel(column=name, kind="multiclass", classes=tuple(values))
 
 
@@ -191,4 +204,18 @@ def _feature(name: str, column: pa.ChunkedArray, notes: list[str]) -> Feature | 
     if distinct > max(FEW, min(len(column) // 10, MOST_CATEGORIES)):
         notes.append(f"'{name}' is left out: {distinct} different texts are names, not categories")
         return None
-    return Feature(kind="categorical", categories=tuple(sorted(pc.unique(as_text(column).drop_null()).to_pylist())))
+    values = sorted(pc.unique(as_text(column).drop_null()).to_pylist())
+    if scale := _scale(values):
+        notes.append(f"'{name}' is taken for a scale, from lowest to highest: {listed(scale)}")
+        return Feature(kind="ordinal", categories=scale)
+    notes.append(f"'{name}' is taken for categories without order; if they have one, write kind: ordinal, lowest first")
+    return Feature(kind="categorical", categories=tuple(values))
+
+
+def _scale(values: list[str]) -> tuple[str, ...] | None:
+    """The values from lowest to highest, where they are words of one known scale."""
+    for scale in SCALES:
+        words = scale.split()
+        if len(values) > 2 and all(value.lower() in words for value in values):
+            return tuple(sorted(values, key=lambda value: words.index(value.lower())))
+    return None

@@ -6,6 +6,7 @@ go; whoever needs a clean table raises the first one (`components.data.check.che
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Literal
 
@@ -14,6 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.data.schema import Schema
+
+_SHOWN = 3
+"""Different wrong values of a column that a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,31 @@ class Inspected:
         hits = np.flatnonzero(pc.fill_null(mask, False).to_numpy())
         return len(hits), int(hits[0]) if len(hits) else -1
 
+    def wrong(self, values: pa.ChunkedArray, mask: pa.ChunkedArray) -> tuple[int, int, str]:
+        """`first`, and the different values where `mask` is true: "'n/a' in row 37, '?' in row 122 and 2 others"."""
+        hits = np.flatnonzero(pc.fill_null(mask, False).to_numpy())
+        if not len(hits):
+            return 0, -1, ""
+        # In order of appearance, so that each code's first place increases.
+        encoded = values.take(pa.array(hits)).combine_chunks().dictionary_encode()
+        places = hits[np.unique(encoded.indices.to_numpy(), return_index=True)[1]]
+        different = list(zip(encoded.dictionary.to_pylist(), places, strict=True))
+        shown = ", ".join(f"{value!r} in row {self.row(place)}" for value, place in different[:_SHOWN])
+        others = len(different) - _SHOWN
+        shown += f" and {others} other{'s' if others > 1 else ''}" if others > 0 else ""
+        return len(hits), int(hits[0]), f"first: {shown}" if len(hits) > 1 else shown
+
     def row(self, index: int) -> int:
         """The number the file gives to the row at `index`."""
         return self.first_row + index
+
+
+def suggestion(column: str, names: Iterable[str], *, taken: Iterable[str] = ()) -> str:
+    """Of a column that is not there: which of `names`, `taken` ones apart, it may have been misspelt as; or all."""
+    names, taken = list(names), set(taken)
+    lower = {name.strip().lower(): name for name in names if name not in taken}
+    close = get_close_matches(column.lower(), lower, n=1, cutoff=0.6)
+    return f"did you mean '{lower[close[0]]}'?" if close else f"it has {listed(names)}"
 
 
 def listed(names: Iterable[str], *, most: int = 8) -> str:

@@ -21,6 +21,8 @@ from components.data.types import plain, with_names
 from components.errors import InvalidInput
 
 READABLE = (".csv", ".parquet")
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+"""What some programs put between columns where a CSV has commas."""
 
 
 def read_table(path: Path | str, schema: Schema, *, also: Iterable[str] = ()) -> Table:
@@ -77,7 +79,7 @@ def column_names(path: Path) -> list[str]:
     Raises
     ------
     InvalidInput
-        The file is no whole Parquet file, or has no header, or one that is not UTF-8.
+        The file is no whole Parquet file, or has no header, or one that is not UTF-8 or has no commas.
     """
     if path.suffix.lower() == ".parquet":
         return _open_parquet(path).schema_arrow.names
@@ -86,9 +88,16 @@ def column_names(path: Path) -> list[str]:
     if not header.strip():
         raise InvalidInput(f"file {path} begins with an empty line; its first line must name the columns")
     try:
-        return next(csv.reader([header.decode("utf-8-sig")]))
+        text = header.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise _not_utf8(path) from None
+    names = next(csv.reader([text]))
+    if len(names) == 1 and (other := next((mark for mark in SEPARATORS if mark in text), None)):
+        raise InvalidInput(
+            f"the columns of {path.name} are separated by {SEPARATORS[other]}; "
+            "save it with commas between columns and points in numbers"
+        )
+    return names
 
 
 def readable(path: Path | str) -> Path:

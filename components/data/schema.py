@@ -203,12 +203,18 @@ def validated(model: type[M], document: dict, where: Path | str) -> M:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise InvalidInput(_first_finding(error, where)) from None
+        raise InvalidInput(first_finding(error, where)) from None
 
 
-def _first_finding(error: ValidationError, where: Path | str) -> str:
+def first_finding(error: ValidationError, where: Path | str, *, tagged: bool = False) -> str:
+    """One sentence about what pydantic found first; `tagged` where every key is preceded by the kind of a union."""
     finding = error.errors()[0]
-    key = ".".join(str(part) for part in finding["loc"]) or "the whole document"
+    key = ".".join(str(part) for part in finding["loc"][tagged:]) or "the whole document"
+    if finding["type"] == "union_tag_not_found":
+        return f"{where}: {finding['ctx']['discriminator']} is missing"
+    if finding["type"] == "union_tag_invalid":
+        given = finding["ctx"]
+        return f"{where}: {given['discriminator']} is '{given['tag']}'; it must be one of {given['expected_tags']}"
     if finding["type"] == "extra_forbidden":
         return f"{where}: '{key}' is not a known key; remove it or correct its spelling"
     if finding["type"] == "missing":
@@ -216,4 +222,29 @@ def _first_finding(error: ValidationError, where: Path | str) -> str:
     if finding["type"] == "value_error":
         at = f"'{key}': " if finding["loc"] else ""
         return f"{where}: {at}{finding['ctx']['error']}"
-    return f"{where}: '{key}' is {finding['input']!r}; {finding['msg'][0].lower()}{finding['msg'][1:]}"
+    return f"{where}: '{key}' is {finding['input']!r}; {_wanted(finding)}"
+
+
+def _wanted(finding: dict) -> str:
+    """What would be right, as a person would say it."""
+    limits = finding.get("ctx", {})
+    match finding["type"]:
+        case "greater_than_equal":
+            return f"it must be at least {limits['ge']:g}"
+        case "greater_than":
+            return f"it must be above {limits['gt']:g}"
+        case "less_than_equal":
+            return f"it must be at most {limits['le']:g}"
+        case "less_than":
+            return f"it must be below {limits['lt']:g}"
+        case "int_parsing" | "int_type" | "int_from_float":
+            return "it must be a whole number"
+        case "float_parsing" | "float_type":
+            return "it must be a number"
+        case "literal_error":
+            return f"it must be {limits['expected']}"
+        case "too_short":
+            return f"it must have at least {limits['min_length']} entries"
+        case _:
+            said = finding["msg"].removeprefix("Input should ")
+            return f"it must {said}" if said != finding["msg"] else f"{said[0].lower()}{said[1:]}"

@@ -17,6 +17,9 @@ PARTS = ("train", "selection", "gate")
 SHARES = (0.55, 0.15, 0.30)
 """Of persons: to train on, to choose among candidates with, and to judge the chosen one by."""
 
+SALT = "troth"
+"""Public text that fixes who is where, unless another is given."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -46,12 +49,15 @@ def split_of(persons: np.ndarray, salt: str, shares: tuple[float, float, float] 
     """
     if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
         raise InvalidInput(f"shares are {tuple(shares)}; they must be three positive numbers that sum to 1")
-    unique, rows = np.unique(persons, return_inverse=True)
+    # Rows of one person mostly stand together, so one hash serves them all.
+    first = np.ones(len(persons), dtype=bool)
+    first[1:] = persons[1:] != persons[:-1]
     # The first 64 bits of SHA-256 over salt and person: a standard hash, so that no library's update moves anybody.
-    hashed = [hashlib.sha256(f"{salt}\n{person}".encode()).digest()[:8] for person in unique.tolist()]
-    draws = np.frombuffer(b"".join(hashed), dtype=">u8")
+    before, sha256 = f"{salt}\n".encode(), hashlib.sha256
+    hashed = b"".join([sha256(before + person.encode()).digest() for person in persons[first].tolist()])
+    draws = np.frombuffer(hashed, dtype=">u8")[::4]
     edges = np.cumsum(shares[:2]) * 2.0**64
-    return np.searchsorted(edges, draws.astype(np.float64), side="right").astype(np.int8)[rows]
+    return np.searchsorted(edges, draws.astype(np.float64), side="right").astype(np.int8)[np.cumsum(first) - 1]
 
 
 def split_table(table: Table, salt: str, shares: tuple[float, float, float] = SHARES) -> Split:

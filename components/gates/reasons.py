@@ -11,7 +11,7 @@ def explain(check: Check, *, quantity: str, counts: str, refuting: bool) -> str:
     `quantity` names the estimate and `counts` what it was counted from; `refuting` marks a check that passes unless the
     candidate is shown to be beyond its budget.
     """
-    budget, upper = percent(check.budget), percent(check.upper)
+    budget, upper = limit(check.budget), percent(check.upper)
     seen = f"{check.subject}: {quantity} {percent(check.value)} ({counts})"
     if check.outcome is Outcome.FAIL:
         return f"{seen}, at least {percent(check.lower)}, beyond {budget}"
@@ -25,5 +25,12 @@ def explain(check: Check, *, quantity: str, counts: str, refuting: bool) -> str:
 
 
 def percent(share: float) -> str:
-    """`0.0123` as `1.23 %`."""
-    return "unknown" if isnan(share) else f"{100 * share:.3g} %"
+    """`0.0123` as `1.23 %`: two decimals below 10 %, one above."""
+    if isnan(share):
+        return "unknown"
+    return f"{100 * share:.{2 if abs(share) < 0.09995 else 1}f} %"
+
+
+def limit(share: float) -> str:
+    """A budget in percent, with the digits its author wrote."""
+    return f"{100 * share:.4g} %"

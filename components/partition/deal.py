@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from components.data.finding import listed
 from components.data.schema import Schema
@@ -72,9 +74,13 @@ def deal(table: Table, plan: PartitionPlan, seed: int) -> Partition:
 
 
 def held(table: Table, holding: Holding) -> Table:
-    """The part of `table` an owner holds. Its schema is the whole one; only the columns of the holding are there."""
-    part = table.take(holding.rows)
-    return Table(table.schema, part.columns.select(list(holding.columns)))
+    """The part of `table` an owner holds, in key order, which spares every later join the sorting.
+
+    Its schema is the whole one; only the columns of the holding are there.
+    """
+    keys = table.columns.select(list(table.schema.keys)).take(pa.array(holding.rows))
+    order = pc.sort_indices(keys, [(key, "ascending") for key in table.schema.keys]).to_numpy()
+    return Table(table.schema, table.columns.select(list(holding.columns))).take(holding.rows[order])
 
 
 def _horizontal(rows: Mapping[str, np.ndarray], columns: tuple[str, ...]) -> Partition:

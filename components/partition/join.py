@@ -5,7 +5,7 @@ are counted, not passed over in silence. Rows come out sorted by key and columns
 records give the same table, digest included, however they were split.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,11 +51,23 @@ def join_holdings(
         joined = known
         for side in sides.values():
             joined = joined.join(side, keys=keys, join_type="inner" if missing == "drop" else "left outer")
-    joined = joined.filter(pc.is_valid(joined[schema.label.column]))
-    joined = joined.sort_by([(key, "ascending") for key in keys]).select(list(schema.columns)).combine_chunks()
+    if joined[schema.label.column].null_count:
+        joined = joined.filter(pc.is_valid(joined[schema.label.column]))
+    if not in_key_order(joined, keys):
+        joined = joined.sort_by([(key, "ascending") for key in keys])
+    joined = joined.select(list(schema.columns)).combine_chunks()
     if joined.num_rows == 0:
         raise InvalidInput(f"no row of {schema.name} is held by every one of {', '.join(sides)}; check the keys")
     return Table(schema, joined), JoinCount(joined.num_rows, known.num_rows, lacking)
+
+
+def in_key_order(columns: pa.Table, keys: Sequence[str]) -> bool:
+    """Whether every row's key is above that of the row before, so that rows are sorted and none is there twice."""
+    before, after = columns.slice(0, max(columns.num_rows - 1, 0)), columns.slice(1)
+    above = pa.scalar(False)
+    for key in reversed(keys):
+        above = pc.or_(pc.less(before[key], after[key]), pc.and_(pc.equal(before[key], after[key]), above))
+    return pc.all(above, skip_nulls=False, min_count=0).as_py() is True
 
 
 def _sides(records: Iterable[HoldingRecord], schema: Schema) -> dict[str, pa.Table]:
@@ -68,6 +80,8 @@ def _sides(records: Iterable[HoldingRecord], schema: Schema) -> dict[str, pa.Tab
         name = "+".join(record.owner for record in owners)
         parts = [read_holding(record, schema).columns for record in owners]
         sides[name] = pa.concat_tables([part.select(parts[0].column_names) for part in parts])
+        if in_key_order(sides[name], schema.keys):
+            continue
         distinct = sides[name].group_by(list(schema.keys)).aggregate([]).num_rows
         if distinct < sides[name].num_rows:
             raise InvalidInput(

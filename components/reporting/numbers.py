@@ -5,22 +5,21 @@ One place, so that the plot, the table and the verdict show the same figure in t
 
 from math import isfinite, isnan
 
+from components.gates import reasons
+from components.gates.reasons import limit
+
+__all__ = ["ABSENT", "count", "interval", "is_rate", "limit", "measured", "percent", "quantity"]
+
 ABSENT = "–"
 
 
 def percent(rate: float | None) -> str:
-    """A rate in percent: two decimals below 10 %, one above; a dash where there is none."""
+    """A rate in percent, as the verdict's reasons give it; a dash where there is none."""
     if rate is None or isnan(rate):
         return ABSENT
     if not isfinite(rate):
         return "∞" if rate > 0 else "−∞"
-    decimals = 2 if abs(rate) < 0.09995 else 1
-    return f"{100 * rate:.{decimals}f} %".replace("-", "−")
-
-
-def limit(rate: float) -> str:
-    """A budget in percent, with the digits its author wrote."""
-    return f"{100 * rate:.4g} %"
+    return reasons.percent(rate).replace("-", "−")
 
 
 def count(rows: int | None) -> str:

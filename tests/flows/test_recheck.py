@@ -2,18 +2,22 @@
 
 import pytest
 
-from components.errors import InvalidInput
 from flows.recheck import BrokenPromise, recheck
 from tasks.loader import load
 from tasks.promotion_ledger import ledger_of
 from tasks.tracking import find_stage
 
 
+def test_without_a_champion_the_run_completes_and_leaves_nothing_behind(table, policy, client):
+    state = recheck(table("fresh", seed=7), policy=policy(), return_state=True)
+    assert state.is_completed()
+    assert "'people' has no champion" in state.message
+    assert state.result() is None
+    assert [one.name for one in client.search_experiments() if one.name.startswith("troth")] == []
+
+
 def test_a_champion_keeps_its_word_on_fresh_rows_until_it_does_not(run, table, policy, home, client):
     fresh = table("fresh", seed=7)
-    with pytest.raises(InvalidInput, match="people"):
-        recheck(fresh, policy=policy())
-
     run(table("first", seed=1))
     entries = ledger_of(home, "people").entries()
     kept = recheck(fresh, policy=policy())
@@ -27,8 +31,8 @@ def test_a_champion_keeps_its_word_on_fresh_rows_until_it_does_not(run, table, p
 
     experiment = client.get_experiment_by_name("troth-recheck").experiment_id
     runs = client.search_runs([experiment], "tags.`troth.pipeline` = 'recheck'", order_by=["start_time ASC"])
-    assert [one.info.status for one in runs] == ["FAILED", "FINISHED", "FINISHED"]
+    assert [one.info.status for one in runs] == ["FINISHED", "FINISHED"]
     stages = [find_stage(client, one.info.run_id, experiment, "recheck") for one in runs]
-    assert [stage.data.tags.get("troth.verdict") for stage in stages] == [None, "PROMOTE", "REJECT"]
+    assert [stage.data.tags.get("troth.verdict") for stage in stages] == ["PROMOTE", "REJECT"]
     assert load("models:/people@champion", home).version == "1"
     assert ledger_of(home, "people").entries() == entries

@@ -180,6 +180,40 @@ def test_from_a_table_to_a_champion_by_the_draft(troth, home, people, quick):
     assert ran.code == 0, ran.err
 
 
+def test_a_table_too_small_to_promote_a_model_from_is_told(troth, files):
+    small = troth("data", "check", *files()[1:])
+    assert small.code == 0, small.out
+    assert "asks for 500" in small.out
+    assert "warning" not in troth("data", "check", *files(count=2000)[1:]).out
+
+
+def test_what_a_run_would_refuse_is_refused_by_the_check(troth, files, people):
+    """One of 1200 people is of a third sex, and falls into the gate part or not: nobody could say anything of them."""
+    columns = people(1200)
+    sexes = columns["sex"].to_pylist()
+    for row in range(1200):
+        said = troth(
+            "data", "check", *files(columns.set_column(4, "sex", [[*sexes[:row], "x", *sexes[row + 1 :]]]))[1:]
+        )
+        if said.code:
+            break
+    assert "'sex=x'" in said.out
+
+
+def test_recheck_before_there_is_a_champion(troth, home, files, policy):
+    said = troth("run", "recheck", *files(), "--policy", policy())
+    assert (said.code, said.err) == (0, "")
+    assert "'people' has no champion" in said.out
+    assert troth("status").out.endswith("nothing has run yet; try 'troth run life' or 'troth run tabular'\n")
+
+
+def test_a_plan_that_makes_no_sense(troth, home):
+    for plan, named in {"even:0": "at least 2", "even:x": "a whole number", "label_skew:3:0": "above 0"}.items():
+        complaint = troth("run", "tabular", "--partition", plan).complaint
+        assert f"--partition {plan}" in complaint
+        assert named in complaint
+
+
 def test_a_draft_of_what_cannot_be_drafted(troth, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, text in {
@@ -191,7 +225,9 @@ def test_a_draft_of_what_cannot_be_drafted(troth, tmp_path, monkeypatch):
         (tmp_path / name).write_text(text)
         assert troth("data", "schema", name).complaint
     (tmp_path / "fine.csv").write_text("id,dose,outcome\n1,2,0\n2,3,1\n")
-    assert "'result'" in troth("data", "schema", "fine.csv", "--label", "result").complaint
+    misspelt = troth("data", "schema", "fine.csv", "--label", "outcom").complaint
+    assert "--label" in misspelt
+    assert "did you mean 'outcome'" in misspelt
     assert "a folder" in troth("data", "schema", "fine.csv", "--out", ".").complaint
     assert not list(tmp_path.glob("*.yaml"))
 

@@ -1,4 +1,4 @@
-"""`troth up` for real: both servers answer, the deployments are there, and Ctrl-C leaves nothing behind."""
+"""`troth up` for real: servers answer, deployments are there, a HOLD is answered by clicking, Ctrl-C ends it all."""
 
 import json
 import os
@@ -9,9 +9,12 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 
+import pyarrow.csv
 import pytest
 import yaml
+from websockets.sync.client import connect
 
 pytestmark = pytest.mark.slow
 
@@ -38,8 +41,8 @@ def environment_of(folder, ports) -> dict:
     return {name: value for name, value in os.environ.items() if name not in dropped} | {"TROTH_CONFIG": str(config)}
 
 
-def start(environment) -> subprocess.Popen:
-    command = [sys.executable, "-c", "from troth.app import main; main()", "up"]
+def start(environment, *words: object) -> subprocess.Popen:
+    command = [sys.executable, "-c", "from troth.app import main; main()", *map(str, words)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -71,7 +74,7 @@ def running(tmp_path_factory):
     folder = tmp_path_factory.mktemp("up")
     ports = free_ports(2)
     environment = environment_of(folder, ports)
-    process = start(environment)
+    process = start(environment, "up")
     deadline = time.monotonic() + PATIENCE
     lines = []
     while time.monotonic() < deadline:
@@ -82,7 +85,8 @@ def running(tmp_path_factory):
     assert process.poll() is None, "".join(lines)
     yield process, ports, folder, "".join(lines)
     if process.poll() is None:
-        process.kill()
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
 
 
 def test_both_addresses_are_printed_and_answer(running):
@@ -121,6 +125,105 @@ def test_a_browser_shows_the_deployments(running, tmp_path):
     ).stdout
     assert "weekly" in page
     assert "nightly" in page
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+def test_a_hold_is_answered_by_clicking(running, tmp_path, people, people_schema):
+    _, ports, folder, _ = running
+    environment = environment_of(folder, ports)
+    schema = tmp_path / "people.yaml"
+    schema.write_text(yaml.safe_dump(people_schema(), sort_keys=False))
+
+    def run(seed: int, *words: str, **policy) -> subprocess.Popen:
+        table, rules = tmp_path / f"{seed}.csv", tmp_path / f"{seed}.yaml"
+        pyarrow.csv.write_csv(people(600, seed=seed), table)
+        rules.write_text(yaml.safe_dump({"name": "test", "beats_constant": {}, **policy}))
+        options = ("--data", table, "--schema", schema, "--policy", rules, "--set", "rounds=10", *words)
+        return start(environment, "run", "tabular", *options)
+
+    first = run(1)
+    said = first.communicate(timeout=PATIENCE)[0]
+    assert first.returncode == 0, said
+    assert "do not exist" not in said  # the limit on promotions
+    asking = run(2, "--ask", minimum_rows=100_000)
+    paused = wait_for(lambda: paused_run(ports[0]) or asking.poll() is not None and asking.communicate())
+    with a_page(tmp_path / "browser", f"http://127.0.0.1:{ports[0]}/runs/flow-run/{paused}") as page:
+        page.click("button", "Resume")
+        page.click("[role=dialog] .p-toggle__control")
+        page.write("[role=dialog] textarea", 0, "Ann")
+        page.write("[role=dialog] textarea", 1, "the ward agrees")
+        assert "version 2 of people" in page.evaluate("document.querySelector('[role=dialog]').innerText")
+        page.click("[role=dialog] button", "Submit")
+        said = asking.communicate(timeout=PATIENCE)[0]
+    assert asking.returncode == 0, said
+    assert "champion by a person's word, after v1" in said
+    shown = start(environment, "ledger", "show", "people", "--last", 2).communicate(timeout=PATIENCE)[0]
+    assert "override" in shown
+    assert shown.count("Ann") == shown.count("the ward agrees") == 2
+
+
+def paused_run(port: int) -> str | None:
+    paused = {"flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}}
+    found = read(f"http://127.0.0.1:{port}/api/flow_runs/filter", paused)
+    return found[0]["id"] if found else None
+
+
+def wait_for(look):
+    """What `look` returns, once it is something."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+    return found
+
+
+class Page:
+    """A page of a browser, driven over the DevTools protocol."""
+
+    def __init__(self, socket) -> None:
+        self.socket, self.sent = socket, 0
+
+    def call(self, method: str, **parameters) -> dict:
+        self.sent += 1
+        self.socket.send(json.dumps({"id": self.sent, "method": method, "params": parameters}))
+        while (answer := json.loads(self.socket.recv(timeout=60))).get("id") != self.sent:
+            pass
+        return answer["result"]
+
+    def evaluate(self, expression: str):
+        return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+
+    def click(self, selector: str, text: str = "") -> None:
+        found = f"[...document.querySelectorAll('{selector}')].find(one => one.innerText.trim().startsWith('{text}'))"
+        wait_for(lambda: self.evaluate(f"{found} ? ({found}.click(), true) : false"))
+
+    def write(self, selector: str, number: int, text: str) -> None:
+        wait_for(lambda: self.evaluate(f"document.querySelectorAll('{selector}')[{number}] !== undefined"))
+        self.evaluate(f"document.querySelectorAll('{selector}')[{number}].focus()")
+        self.call("Input.insertText", text=text)
+
+
+@contextmanager
+def a_page(profile, address: str):
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--remote-debugging-port=0",
+    ]
+    browser = subprocess.Popen(
+        [CHROMIUM, *flags, f"--user-data-dir={profile}", address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for((profile / "DevToolsActivePort").exists)
+        port = wait_for((profile / "DevToolsActivePort").read_text().split)[0]
+        pages = wait_for(lambda: [one for one in read(f"http://127.0.0.1:{port}/json") if one["type"] == "page"])
+        with connect(pages[0]["webSocketDebuggerUrl"], max_size=None) as socket:
+            yield Page(socket)
+    finally:
+        browser.terminate()
+        browser.wait(60)
 
 
 def test_a_second_one_on_the_same_ports_is_refused(running):
