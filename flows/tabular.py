@@ -22,14 +22,18 @@ from tasks.report import finished_outcome, report
 from tasks.settings import load_settings
 from tasks.train import train
 
-Mode = Literal["pooled", "secret_shared"]
+Mode = Literal["pooled", "federated", "secret_shared"]
 
 
 @flow(name="tabular", flow_run_name="tabular {data.kind} {mode}", persist_result=True, result_serializer="json")
 def tabular(
     data: Source = RandHie(),
     mode: Annotated[
-        Mode, Field(description="Who sees what: pooled trains where all rows lie; secret_shared on shares.")
+        Mode,
+        Field(
+            description="Who sees what: pooled trains where all rows lie, federated on sums under masks, "
+            "secret_shared on shares."
+        ),
     ] = "pooled",
     partition_plan: Annotated[
         PartitionPlan | None, Field(description="Who holds what; empty: the source's own.")

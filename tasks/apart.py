@@ -16,7 +16,7 @@ from components.data.schema import Schema, read_schema
 from components.errors import InvalidInput
 from components.mpc.launch import Ended
 from components.parties.file import Parties, read_parties
-from components.partition import PartitionPlan, Vertical
+from components.partition import Mixed, PartitionPlan, Single, Vertical
 from components.reporting import OwnerSummary
 from components.secret_file import create_once
 from tasks.inputs import Apart, Source
@@ -39,6 +39,11 @@ def require_fits(source: Source, mode: str, plan: PartitionPlan | None) -> None:
     if mode == "secret_shared" and isinstance(plan, Vertical) and plan.missing_rows == "keep":
         raise InvalidInput(
             "partition.missing_rows is 'keep', but in mode secret_shared nobody knows which rows a side lacks; use drop"
+        )
+    if mode == "federated" and isinstance(plan, Vertical | Mixed | Single):
+        raise InvalidInput(
+            f"partition is '{plan.kind}', but mode federated needs two owners or more who hold rows of all columns; "
+            "deal rows, such as even:3, or train in mode secret_shared"
         )
     if not isinstance(source, Apart):
         return

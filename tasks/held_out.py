@@ -1,7 +1,8 @@
 """Predictions on held-out rows, wherever these may be looked at: what `evaluate` chooses and measures by.
 
-Where rows are pooled, models score tables. Where owners keep their rows, each model is a weighted sum of models that
-owners hold shares of; the rows are scored on shares and the analyst receives margins, which add up like the models.
+Where rows are pooled, models score tables; in a federation every owner scores its own rows. Where owners hold shares,
+each model is a weighted sum of models that they hold shares of; rows are scored on shares and the analyst receives
+margins, which add up like the models.
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from components.errors import InvalidInput
 from components.fairness import one_row_per_person
 from tasks.champion import Champion
 from tasks.evidence import stored_model
+from tasks.federation import score_at_owners
 from tasks.holdings import divide, pooled_table, schema_of
 from tasks.progress import reporter
 from tasks.references import Data, Trained
@@ -45,6 +47,8 @@ def scored_rows(
     """Score every candidate, the champion and the noise floor's model, in the way the training mode allows."""
     if trained["mode"] == "pooled":
         return _on_tables(client, data, trained, champion)
+    if trained["mode"] == "federated":
+        return _at_owners(client, settings, data, trained, champion)
     return _on_shares(settings, data, trained, champion)
 
 
@@ -69,6 +73,21 @@ def _on_tables(client: MlflowClient, data: Data, trained: Trained, champion: Cha
             for rows in (selection, gate)
         ),
         constant_answer(table.take(part.train).labels, data_rule(data)),
+    )
+
+
+def _at_owners(
+    client: MlflowClient, settings: Settings, data: Data, trained: Trained, champion: Champion | None
+) -> Scored:
+    models = {name: stored_model(client, one) for name, one in trained["candidates"].items()}
+    held = score_at_owners(
+        settings, data, models | ({CHAMPION: champion.booster} if champion else {}), lambda party, event: None
+    )
+    labels = next(iter(held.predictions.values())).labels[held.selection]
+    return Scored(
+        {name: one.take(held.selection) for name, one in held.predictions.items()},
+        {name: one.take(~held.selection) for name, one in held.predictions.items()},
+        constant_answer(labels, data_rule(data)),
     )
 
 

@@ -11,6 +11,7 @@ from components.boosting.parameters import BoostingParameters
 from components.data.table import Table
 from tasks.champion import Champion, champion_at_start
 from tasks.evidence import keep_model
+from tasks.federation import train_with_aggregator
 from tasks.held_out import NOISE
 from tasks.holdings import divide, forget_joined, pooled_table, schema_of
 from tasks.progress import reporter
@@ -36,6 +37,8 @@ def train(run: Run, data: Data, mode: str, parameters: BoostingParameters, plan:
         here.dataset(data["name"], data["digest"], {"source": data["name"], "part": "train"}, "training")
         if mode == "pooled":
             made, noise, shares = *_pooled(here, data, champion, parameters, plan), {}
+        elif mode == "federated":
+            made, noise, shares = _federated(here, settings, data, champion, parameters, plan), None, {}
         else:
             made, shares = _on_shares(settings, data, champion, parameters, plan)
             noise = None
@@ -93,15 +96,46 @@ def _pooled(
     return made, Candidate(NOISE, other, {})
 
 
+def _federated(
+    here: Stage,
+    settings: Settings,
+    data: Data,
+    champion: Champion | None,
+    parameters: BoostingParameters,
+    plan: CandidatePlan,
+) -> list[Candidate]:
+    """The retrain on sums of all owners, and its blends with the champion."""
+    _require_apart(data, champion, plan)
+    progress = reporter("training")
+
+    def said(party: str, event: dict) -> None:
+        if "tree" in event:
+            received = event["received"] / 1e6
+            note = f"round {event['tree']}, {event['members']} owners, {received:,.1f} MB received"
+            progress(event["tree"], parameters.rounds, note)
+
+    booster, record, rounds = train_with_aggregator(settings, data, parameters, said)
+    here.record(rounds, "rounds.json")
+    here.curve("selection_loss", {one["number"] + 1: one["loss"] for one in rounds if one["loss"] is not None})
+    here.curve("bytes_a_round", {one["number"] + 1: one["received"] + one["sent"] for one in rounds})
+    here.curve("owners_in_round", {one["number"] + 1: len(one["members"]) for one in rounds})
+    retrain = Candidate("retrain", booster, parameters.model_dump(), record)
+    return [retrain, *(blends(booster, champion.booster, plan) if champion else ())]
+
+
+def _require_apart(data: Data, champion: Champion | None, plan: CandidatePlan) -> None:
+    """Refuse a plan or a champion that need rows in one place."""
+    forget_joined()
+    plan.require_apart()
+    if champion:
+        require_updatable(champion.booster, Table(schema_of(data), None))
+
+
 def _on_shares(
     settings: Settings, data: Data, champion: Champion | None, parameters: BoostingParameters, plan: CandidatePlan
 ) -> tuple[list[Candidate], dict[str, list]]:
     """The retrain and its blends with the champion, and each as a weighted sum of models that owners have shares of."""
-    forget_joined()
-    plan.require_apart()
-    if champion:
-        empty = Table(schema_of(data), None)
-        require_updatable(champion.booster, empty)
+    _require_apart(data, champion, plan)
     progress = reporter("training")
     steps = parameters.rounds * parameters.max_depth
 

@@ -36,7 +36,7 @@ def tabular(
     parties: PartiesFolder = None,
     years: Years = None,
     rows: Rows = None,
-    mode: Annotated[str, typer.Option(help="How to train: pooled or secret_shared.")] = "pooled",
+    mode: Annotated[str, typer.Option(help="How to train: pooled, federated or secret_shared.")] = "pooled",
     partition: Annotated[
         str | None,
         typer.Option(
@@ -62,6 +62,8 @@ def tabular(
     `troth run tabular --data visits.csv --schema visits.yaml --policy strict`
 
     `troth run tabular --source multiple_sclerosis --rows 20000 --set max_depth=4 --set rounds=300`
+
+    `troth run tabular --mode federated --partition by:site`
 
     `troth run tabular --mode secret_shared --parties parties --schema people.yaml`
     """

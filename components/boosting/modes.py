@@ -68,6 +68,7 @@ def pooled(
 MODES: Mapping[str, str] = MappingProxyType(
     {
         "pooled": "trains where all rows lie",
+        "federated": "an aggregator adds up what owners of the same columns send under masks, and sees nothing else",
         "secret_shared": "owners train together on shares; only the analyst sees the trees",
     }
 )

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,7 +131,7 @@ def run_parties(
             )
             for name in (*known.names, known.dealer.name)
         ]
-        return _run(jobs, on_progress or _silent, command)
+        return run_jobs(jobs, on_progress or _silent, command)
 
 
 def run_party(
@@ -145,7 +145,7 @@ def run_party(
 
     When `stop` is set, since another is known to have failed, it is ended.
     """
-    return _run([job], on_progress or _silent, command, stop)[job.name]
+    return run_jobs([job], on_progress or _silent, command, stop)[job.name]
 
 
 @dataclass
@@ -158,21 +158,28 @@ class _Child:
     failures: list = field(default_factory=list)
 
 
-def _run(
-    jobs: Sequence[Job], on_progress: OnProgress, command: Sequence[str], stop: threading.Event | None = None
+def run_jobs(
+    jobs: Sequence[Job],
+    on_progress: OnProgress,
+    command: Sequence[str],
+    stop: threading.Event | None = None,
+    *,
+    dispensable: Collection[str] = (),
 ) -> dict[str, Ended]:
+    """Run members as processes of this machine; who is `dispensable` may be lost as long as the others go on."""
     said: Queue[tuple[_Child, dict | None]] = Queue()
     children: list[_Child] = []
     try:
         for job in jobs:
             children.append(_start(job, command))
             threading.Thread(target=_listen, args=(children[-1], said), daemon=True).start()
-        failures = _follow(children, said, on_progress, stop)
+        failures = _follow(children, said, on_progress, stop, dispensable)
     finally:
         _end(children)
-    if failures:
+    if _end_all(failures, dispensable):
         raise _cause(failures)
-    return {child.job.name: _ended(child) for child in children}
+    failed = {child.job.name for child, _ in failures}
+    return {child.job.name: _ended(child) for child in children if child.job.name not in failed}
 
 
 def _start(job: Job, command: Sequence[str]) -> _Child:
@@ -205,7 +212,11 @@ def _listen(child: _Child, said: Queue) -> None:
 
 
 def _follow(
-    children: list[_Child], said: Queue, on_progress: OnProgress, stop: threading.Event | None
+    children: list[_Child],
+    said: Queue,
+    on_progress: OnProgress,
+    stop: threading.Event | None,
+    dispensable: Collection[str],
 ) -> list[tuple[_Child, dict]]:
     """Hand on what the members report until all have ended, or until some time after the first failed."""
     running, failures, deadline = len(children), [], None
@@ -228,9 +239,16 @@ def _follow(
                 failures.append((child, event))
         else:
             on_progress(child.job.name, event)
-        if failures and deadline is None:
+        if deadline is None and _end_all(failures, dispensable):
             deadline = time.monotonic() + _GRACE
     return failures
+
+
+def _end_all(failures: list[tuple[_Child, dict]], dispensable: Collection[str]) -> bool:
+    """Whether the run is over: somebody failed who is needed, or by its own fault."""
+    return any(
+        child.job.name not in dispensable or event["kind"] in ("refused", "crashed") for child, event in failures
+    )
 
 
 def _patience(deadline: float | None, stop: threading.Event | None) -> float | None:

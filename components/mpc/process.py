@@ -21,7 +21,7 @@ from components.data.schema import validated
 from components.errors import InvalidInput
 from components.mpc.meeting import PartyStopped
 from components.mpc.network import PartyLost
-from components.mpc.programs import Job, Task, find_program, store
+from components.mpc.programs import Job, Outcome, Task, find_program, store
 from components.mpc.tls_network import Session, join
 from components.parties.file import Parties, read_parties
 
@@ -29,8 +29,13 @@ _GRACE = 5.0
 _SWITCH = 0.0005
 
 
-def main(path: Path) -> int:
-    """Do the job of a file; the exit code."""
+Say = Callable[..., None]
+Work = Callable[[Job, Say, Callable[[str], None]], tuple[Outcome, dict]]
+"""Does a job, saying how far it is and, for whoever reads of a failure, where it got to; its outcome and its counts."""
+
+
+def main(path: Path, work: Work | None = None) -> int:
+    """Do the job of a file, in a session of protocols unless other `work` is given; the exit code."""
     say = _speaker()
     job = validated(Job, json.loads(path.read_text()), path)
     signal.signal(signal.SIGTERM, _told_to_stop)
@@ -40,34 +45,39 @@ def main(path: Path) -> int:
     sys.setswitchinterval(_SWITCH)
     if job.attached:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    where = "before the first round"
+    places = ["before the first round"]
     try:
-        program, parties = find_program(job.program), read_parties(job.parties)
-        listener = None if job.listener is None else socket.socket(fileno=job.listener)
         started = time.monotonic()
-        with join(
-            parties,
-            job.name,
-            job.agreement,
-            finished=job.finished,
-            latency=job.latency,
-            listener=listener,
-        ) as session:
-            say("met", resume_from=session.resume_from)
-            try:
-                outcome = program(session.engine, _task(job, parties, session, say)) or {}
-            finally:
-                where = session.network.where()
+        outcome, counts = (work or _in_session)(job, say, places.append)
         store(outcome, job.folder)
-        say("finished", **_counts(session), revealed=dict(session.engine.revealed), **_spent(started))
+        say("finished", **counts, **_spent(started))
         return 0
     except BaseException as error:
-        kind, sentence = _verdict(error, job, where)
-        say("failed", kind=kind, sentence=sentence, where=where)
+        kind, sentence = _verdict(error, job, places[-1])
+        say("failed", kind=kind, sentence=sentence, where=places[-1])
         return 1 if kind == "crashed" else 2
 
 
-def _speaker() -> Callable[..., None]:
+def _in_session(job: Job, say: Say, at: Callable[[str], None]) -> tuple[Outcome, dict]:
+    program, parties = find_program(job.program), read_parties(job.parties)
+    listener = None if job.listener is None else socket.socket(fileno=job.listener)
+    with join(
+        parties,
+        job.name,
+        job.agreement,
+        finished=job.finished,
+        latency=job.latency,
+        listener=listener,
+    ) as session:
+        say("met", resume_from=session.resume_from)
+        try:
+            outcome = program(session.engine, _task(job, parties, session, say)) or {}
+        finally:
+            at(session.network.where())
+    return outcome, {**_counts(session), "revealed": dict(session.engine.revealed)}
+
+
+def _speaker() -> Say:
     """The one way to standard output; everything else printed there goes to standard error."""
     sys.stdout.flush()
     lines = os.fdopen(os.dup(1), "w", buffering=1)
@@ -82,7 +92,7 @@ def _speaker() -> Callable[..., None]:
     return say
 
 
-def _task(job: Job, parties: Parties, session: Session, say: Callable[..., None]) -> Task:
+def _task(job: Job, parties: Parties, session: Session, say: Say) -> Task:
     def report(**progress) -> None:
         say("progress", **_counts(session), **progress)
 

@@ -1,0 +1,125 @@
+"""Owners and an aggregator as processes: the same model, whoever dies on the way, and scores where the rows are."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from components.boosting.federated.launch import AGGREGATOR, grow_here, score_here
+from components.boosting.model import from_document, to_document
+from components.boosting.pooled import predict
+from components.data.split import PARTS, SALT, SHARES, split_of
+from components.errors import InvalidInput
+from components.mpc.network import PartyLost
+from components.partition import write_holding
+from components.secret_file import create_once
+from tests.components.boosting.federated.conftest import dealt
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def owned(tmp_path):
+    """A function that deals a table to owners' stores and returns each one's private input."""
+
+    def deal(table, owners: int, **more) -> dict:
+        private = {}
+        for number, part in enumerate(dealt(table, owners)):
+            name = f"owner-{number}"
+            record = write_holding(tmp_path / "stores", name, part)
+            holding = {"owner": name, "path": str(record.path), "rows": record.rows, "columns": list(record.columns)}
+            private[name] = tmp_path / f"{name}.json"
+            private[name].unlink(missing_ok=True)
+            create_once(private[name], json.dumps({"holding": holding | {"digest": record.digest}, **more}).encode())
+        return private
+
+    return deal
+
+
+def pid_of(folder, name: str) -> int:
+    """The process that has this member's job."""
+    wanted = str(folder / name / "job.json")
+    for path in (one for one in os.listdir("/proc") if one.isdigit()):
+        try:
+            with open(f"/proc/{path}/cmdline", "rb") as line:
+                if wanted.encode() in line.read().split(b"\0"):
+                    return int(path)
+        except OSError:
+            continue
+    raise AssertionError(f"no process of {name}")
+
+
+def test_an_owner_that_is_killed_is_done_without_and_too_few_can_go_on_later(owned, agreement, joint, tmp_path):
+    table = joint(1200)
+    agreed = agreement(table.schema, rounds=8)
+    public, private = {"training": agreed.model_dump(mode="json")}, owned(table, 3)
+    whole = grow_here(public, folder=tmp_path / "whole", private=private, on_progress=lambda name, event: None)
+    assert [len(one["members"]) for one in whole[AGGREGATOR].document["rounds"]] == [3] * 8
+
+    killed = []
+
+    def kill_one(name: str, event: dict) -> None:
+        if event.get("tree") == 3 and not killed:
+            killed.append(os.kill(pid_of(tmp_path / "one", "owner-1"), signal.SIGKILL))
+
+    ended = grow_here(public, folder=tmp_path / "one", private=private, on_progress=kill_one, timeout=5)
+    rounds = ended[AGGREGATOR].document["rounds"]
+    assert set(ended) == {AGGREGATOR, "owner-0", "owner-2"}
+    assert rounds[-1]["members"] == ["owner-0", "owner-2"]
+    assert any("owner-1" in one["lost"] for one in rounds)
+
+    def kill_two(name: str, event: dict) -> None:
+        if event.get("tree") == 3:
+            for one in ("owner-1", "owner-2"):
+                os.kill(pid_of(tmp_path / "two", one), signal.SIGKILL)
+
+    with pytest.raises(PartyLost):
+        grow_here(public, folder=tmp_path / "two", private=private, on_progress=kill_two, timeout=5)
+    again = grow_here(public, folder=tmp_path / "two", private=private, on_progress=lambda name, event: None)
+    assert len(again[AGGREGATOR].document["rounds"]) == 8
+    models = [json.loads(one[AGGREGATOR].document["model"]) for one in (whole, again)]
+    if not any(one["cut_short"] for one in again[AGGREGATOR].document["rounds"]):
+        assert models[0] == models[1]
+
+
+def test_scores_are_those_of_the_model_on_every_owners_held_out_rows(owned, agreement, joint, tmp_path):
+    table = joint(900)
+    agreed = agreement(table.schema)
+    public, private = {"training": agreed.model_dump(mode="json")}, owned(table, 2)
+    grown = grow_here(public, folder=tmp_path / "grow", private=private, on_progress=lambda name, event: None)
+    model = tmp_path / "model.json"
+    model.write_text(grown[AGGREGATOR].document["model"])
+    asked = {"schema": table.schema.model_dump_json(), "split": {"salt": SALT, "shares": list(SHARES)}}
+    ended = score_here(
+        asked,
+        folder=tmp_path / "score",
+        private=owned(table, 2, models=[str(model)]),
+        on_progress=lambda name, event: None,
+    )
+    booster = from_document(json.loads(model.read_text()))
+    expected = dict(zip(table.row_ids.tolist(), predict(booster, table).tolist(), strict=True))
+    held_out = table.row_ids[split_of(table.person, SALT, SHARES) != PARTS.index("train")]
+    found = {}
+    for one in ended.values():
+        arrays = one.arrays()
+        found |= dict(zip(arrays["rows"].tolist(), arrays["scores_0"].tolist(), strict=True))
+    assert found == {name: expected[name] for name in held_out.tolist()}
+    # Sums are stripped from what is published.
+    trees = to_document(booster)["learner"]["gradient_booster"]["model"]["trees"]
+    assert not any(np.any(tree[name]) for tree in trees for name in ("sum_hessian", "loss_changes"))
+
+
+def test_an_owner_that_cannot_read_its_rows_says_so(owned, agreement, joint, tmp_path):
+    table = joint(900)
+    private = owned(table, 2)
+    next((tmp_path / "stores" / "owner-0").glob("*.parquet")).write_bytes(b"PAR1")
+    with pytest.raises(InvalidInput, match="owner-0"):
+        grow_here(
+            {"training": agreement(table.schema).model_dump(mode="json")},
+            folder=tmp_path / "grow",
+            private=private,
+            on_progress=lambda name, event: None,
+            timeout=5,
+        )
