@@ -8,12 +8,14 @@ ready   = $(VENV)/.ready
 run: $(ready)
 	$(VENV)/bin/troth run life
 
-# The fast tests; with CI=true in the environment, the slow ones too.
+# The fast tests; with CI=true in the environment, the slow ones too, which mostly wait for one another's processes.
+all = -n 2 --dist loadfile
+
 test: $(ready)
-	$(VENV)/bin/python -m pytest $(if $(CI),,-m "not slow")
+	$(VENV)/bin/python -m pytest $(if $(CI),$(all),-m "not slow")
 
 test-all: $(ready)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest $(all)
 
 up: $(ready)
 	$(VENV)/bin/troth up
