@@ -1,4 +1,4 @@
-"""`take-part`: what a worker on the machine of an owner, or of the dealer, runs for the pipeline elsewhere.
+"""`take-part`: what a worker on the machine of an owner, dealer or aggregator runs for the pipeline elsewhere.
 
 Its parameters are public; everything private it reads from that machine's `owner.yaml`. What becomes public is an
 artifact of the flow run, so that an owner can look up what it has said. It never raises: an exception would carry text
@@ -18,7 +18,7 @@ from tasks.own_part import Request
 
 @flow(name="take-part", flow_run_name="{request.what}", persist_result=False, log_prints=False)
 def take_part(request: Request) -> State:
-    """Announce this owner's part, or take part in a program with the other owners and the dealer."""
+    """Announce this owner's part, or take part in a program with the others."""
     ending, said = answer(request, asked_for=flow_run.get_scheduled_start_time(), now=datetime.now(UTC))
     if ending != "Completed":
         return Failed(name=ending, message=said)

@@ -33,7 +33,7 @@ def answer(request: Request, *, asked_for: datetime, now: datetime) -> Ending:
         _require_recent(member, asked_for, now)
         if request.what == "announce":
             return "Completed", announce(member, request)
-        return "Completed", public_answer(take_part(member, request))
+        return "Completed", public_answer(request, take_part(member, request))
     except Refused as refusal:
         return _ended("Refused", str(refusal), refusal.private)
     except PartyLost as lost:

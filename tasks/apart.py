@@ -47,13 +47,20 @@ def require_fits(source: Source, mode: str, plan: PartitionPlan | None) -> None:
         )
     if not isinstance(source, Apart):
         return
-    if mode != "secret_shared":
-        raise InvalidInput(f"mode is '{mode}', which needs all rows in one place; owners apart train in secret_shared")
+    if mode == "pooled":
+        raise InvalidInput(
+            "mode is 'pooled', which needs all rows in one place; owners apart train in federated or secret_shared"
+        )
     if plan is not None:
         raise InvalidInput(f"partition is '{plan.kind}', but owners apart hold what they hold; leave partition out")
     require_declared_categories(read_schema(Path(source.schema_file)))
     require_server()
-    _analyst(Path(source.parties))
+    parties, _ = _analyst(Path(source.parties))
+    if mode == "federated" and parties.aggregator is None:
+        raise InvalidInput(
+            f"{source.parties} names no 'aggregator', and mode federated needs one; make the parties anew with "
+            "'troth parties init --aggregator NAME'"
+        )
 
 
 def announced(source: Apart, split: dict, golden: str | None = None) -> tuple[Data, list[OwnerSummary]]:
@@ -113,30 +120,43 @@ def root_of(settings: Settings, data: Data, party: str) -> Path:
     return settings.root
 
 
+def aggregator_of(data: Data) -> str:
+    """Who adds up the sums of owners apart."""
+    return read_parties(Path(data["parties"])).aggregator.name
+
+
 def run_apart(
     settings: Settings,
     data: Data,
     what: str,
     key: str,
     agreement: Mapping,
-    needs: Needs,
     said: Callable[[str, dict], None],
+    *,
+    needs: Needs | None = None,
 ) -> dict[str, Ended]:
-    """Run a program as the analyst, here, with all others at their workers; raises as `ask`."""
+    """Run a program as the analyst, here, with all others at their workers; raises as `ask`.
+
+    Owners may be lost, late or asked again where an aggregator goes on without them.
+    """
     parties, member = _analyst(Path(data["parties"]))
     parts = {holding["owner"]: holding["digest"] for holding in data["holdings"]}
+    beside = {"grow": parties.aggregator, "rate": None}.get(what, parties.dealer)
     requests = {
-        name: Request(what=what, agreement_text=json.dumps(agreement), key=key, part=parts.get(name), needs=needs)
-        for name in (*parties.names, parties.dealer.name)
+        name: Request(
+            what=what, agreement_text=json.dumps(agreement), key=key, part=parts.get(name), needs=needs or Needs()
+        )
+        for name in (*parties.names, *([beside.name] if beside else []))
     }
 
     def own(stop: Event) -> Ended:
         return take_part(member, requests[member.name], said=said, stop=stop)
 
     others = {name: request for name, request in requests.items() if name != member.name}
-    answers, mine = ask(others, patience=parties.gather, meanwhile=own)
+    dispensable = set(parties.names) if what == "grow" else ()
+    answers, mine = ask(others, patience=parties.gather, meanwhile=own, dispensable=dispensable)
     ended = {name: _told(folder_of(settings.root, key, name), name, one) for name, one in answers.items()}
-    return {name: mine if name == member.name else ended[name] for name in requests}
+    return {name: mine if name == member.name else ended[name] for name in requests if name in (*ended, member.name)}
 
 
 def _told(folder: Path, name: str, told: Mapping) -> Ended:

@@ -1,35 +1,41 @@
 """Owners and an aggregator: training on sums under masks, and scores that owners compute where their rows are.
 
-Each is a run of processes on this machine, one an owner, which read their own part and nothing else. What was trained
-is found again by the digest of all it depended on, and a training that was interrupted goes on from its last round.
+Each is a run of processes, one an owner, on this machine or on the owners' own, which read their own part and nothing
+else. What was trained is found again by the digest of all it depended on, and a training that was interrupted goes on
+from its last round.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xgboost
 
 from components.boosting.federated import LEAKAGE, Agreement
-from components.boosting.federated.launch import AGGREGATOR, grow_here, score_here
+from components.boosting.federated.launch import AGGREGATOR, grow_here, rate_here
+from components.boosting.federated.programs import MODELS
 from components.boosting.model import from_document, to_document
 from components.boosting.modes import TrainingRecord
 from components.boosting.parameters import BoostingParameters
 from components.data.predictions import Predictions
+from components.data.schema import Schema
 from components.data.table import GroupColumn
 from components.errors import InvalidInput
 from components.mpc.launch import Ended
 from components.secret_file import create_once
+from tasks.apart import aggregator_of, analyst_of, root_of, run_apart
 from tasks.holdings import schema_of
 from tasks.locks import waiting
+from tasks.own_part import Needs, folder_of, private_input
 from tasks.references import Data
 from tasks.settings import Settings
 from tasks.together import party_name
 
 Said = Callable[[str, dict], None]
+
+_HERE = {"grow": grow_here, "rate": rate_here}
 
 
 @dataclass(frozen=True)
@@ -55,58 +61,61 @@ def train_with_aggregator(
     agreement = Agreement(
         schema_text=data["schema"], salt=split["salt"], shares=tuple(split["shares"]), parameters=parameters
     )
-    public = {"training": agreement.model_dump(mode="json")}
-    parts = sorted((holding["owner"], holding["digest"]) for holding in data["holdings"])
-    key = hashlib.sha256(json.dumps([public, parts], sort_keys=True).encode()).hexdigest()[:20]
-    folder = settings.root / "federated" / f"train-{key}"
-    with waiting(settings, f"federated-{key}"):
+    public = _public(data) | {"parameters": parameters.model_dump(mode="json")}
+    key = f"grow-{_digest([public, sorted(holding['digest'] for holding in data['holdings'])])}"
+    folder = settings.root / "together" / key
+    with waiting(settings, key):
         done = folder / "done.json"
         if not done.exists():
-            ended = grow_here(public, folder=folder, private=_inputs(data, folder), on_progress=said)
-            create_once(done, json.dumps(_told(ended)).encode())
+            ended = _run(settings, data, "grow", key, public, said)
+            create_once(done, json.dumps(_told(data, ended)).encode())
         told = json.loads(done.read_text())
     return from_document(json.loads(told["model"])), _record(agreement, told), told["rounds"]
 
 
 def score_at_owners(settings: Settings, data: Data, models: Mapping[str, xgboost.Booster], said: Said) -> AtOwners:
     """Predictions of models (by name) on every owner's held-out rows, computed by the owner."""
-    schema = schema_of(data)
-    documents = {name: json.dumps(to_document(model)) for name, model in models.items()}
-    parts = sorted(holding["digest"] for holding in data["holdings"])
-    key = hashlib.sha256(json.dumps([data["split"], parts, documents], sort_keys=True).encode()).hexdigest()[:20]
-    folder = settings.root / "federated" / f"score-{key}"
-    with waiting(settings, f"federated-{key}"):
-        paths = []
-        for number, document in enumerate(documents.values()):
-            paths.append(folder / f"model_{number}.json")
-            paths[-1].unlink(missing_ok=True)
-            create_once(paths[-1], document.encode())
-        ended = score_here(
-            {"schema": data["schema"], "split": data["split"]},
-            folder=folder,
-            private=_inputs(data, folder, models=[str(path) for path in paths]),
-            on_progress=said,
-        )
-        arrays = [one.arrays() for one in ended.values()]
-        levels = [one.document["levels"] for one in ended.values()]
-    rows = Predictions(
-        rule=schema.label,
-        row_ids=np.concatenate([one["rows"] for one in arrays]),
-        labels=np.concatenate([one["labels"] for one in arrays]),
-        groups={name: _joined(name, arrays, levels) for name in schema.groups},
-        scores=np.empty(0),
+    schema, texts = schema_of(data), [json.dumps(to_document(model)) for model in models.values()]
+    public = _public(data)
+    key = f"rate-{_digest([public, sorted(holding['digest'] for holding in data['holdings']), texts])}"
+    analyst = analyst_of(data) if data.get("parties") else next(iter(public["columns"]))
+    with waiting(settings, key):
+        asked = folder_of(root_of(settings, data, analyst), key, analyst) / MODELS
+        asked.unlink(missing_ok=True)
+        create_once(asked, json.dumps(texts).encode())
+        ended = _run(settings, data, "rate", key, public, said)[analyst]
+        arrays, levels = ended.arrays(), ended.document["levels"]
+    rows = _rows(schema, arrays, levels)
+    return AtOwners(
+        {name: replace(rows, scores=_joined(arrays, f"scores_{number}")) for number, name in enumerate(models)},
+        _joined(arrays, "selection"),
     )
-    predictions = {
-        name: Predictions(
-            rows.rule,
-            rows.row_ids,
-            rows.labels,
-            rows.groups,
-            np.concatenate([one[f"scores_{number}"] for one in arrays]),
-        )
-        for number, name in enumerate(models)
+
+
+def _run(settings: Settings, data: Data, what: str, key: str, public: dict, said: Said) -> dict[str, Ended]:
+    """Run a program here, or at the owners' workers."""
+    if data.get("parties"):
+        return run_apart(settings, data, what, key, public, said)
+    private = {
+        party_name(holding["owner"]): private_input(settings.root, party_name(holding["owner"]), holding, key, Needs())
+        for holding in data["holdings"]
     }
-    return AtOwners(predictions, np.concatenate([one["selection"] for one in arrays]))
+    return _HERE[what](public, folder=settings.root / "together" / key, private=private, on_progress=said)
+
+
+def _public(data: Data) -> dict:
+    """What every program's agreement begins with."""
+    columns: dict[str, list[str]] = {}
+    for holding in data["holdings"]:
+        name = party_name(holding["owner"])
+        if name in (AGGREGATOR, *columns):
+            raise InvalidInput(f"owner '{holding['owner']}' cannot be told apart from '{name}'; rename it")
+        columns[name] = holding["columns"]
+    return {"schema": data["schema"], "columns": columns, "split": data["split"]}
+
+
+def _digest(document: list) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:20]
 
 
 def _require_rows_dealt(data: Data) -> None:
@@ -123,23 +132,13 @@ def _require_rows_dealt(data: Data) -> None:
         )
 
 
-def _inputs(data: Data, folder: Path, **more) -> dict[str, Path]:
-    """Write what only each owner reads."""
-    inputs = {}
-    for holding in data["holdings"]:
-        name = party_name(holding["owner"])
-        if name in (AGGREGATOR, *inputs):
-            raise InvalidInput(f"owner '{holding['owner']}' cannot be told apart from '{name}'; rename it")
-        inputs[name] = folder / name / "input.json"
-        inputs[name].unlink(missing_ok=True)
-        create_once(inputs[name], json.dumps({"holding": holding, **more}).encode())
-    return inputs
-
-
-def _told(ended: Mapping[str, Ended]) -> dict:
+def _told(data: Data, ended: Mapping[str, Ended]) -> dict:
+    """What is kept of a training: the aggregator's record, and the model as this machine knows it."""
+    apart = bool(data.get("parties"))
+    aggregator, knows = (aggregator_of(data), analyst_of(data)) if apart else (AGGREGATOR, AGGREGATOR)
     counts = {name: {what: one.counts[what] for what in ("cpu_seconds", "peak_bytes", "seconds")}
               for name, one in ended.items()}  # fmt: skip
-    return {**ended[AGGREGATOR].document, "counts": counts}
+    return {**ended[aggregator].document, "model": ended[knows].document["model"], "counts": counts}
 
 
 def _record(agreement: Agreement, told: Mapping) -> TrainingRecord:
@@ -148,7 +147,7 @@ def _record(agreement: Agreement, told: Mapping) -> TrainingRecord:
         mode="federated",
         seed=agreement.parameters.seed,
         rounds=len(rounds),
-        rows=told["rows"],
+        rows=told["trained_rows"],
         seconds=sum(one["seconds"] for one in rounds),
         bytes=sum(one["received"] + one["sent"] for one in rounds),
         declared_leakage=LEAKAGE,
@@ -163,13 +162,24 @@ def _record(agreement: Agreement, told: Mapping) -> TrainingRecord:
     )
 
 
-def _joined(name: str, arrays: list[Mapping], levels: list[Mapping]) -> GroupColumn:
+def _rows(schema: Schema, arrays: Mapping[str, np.ndarray], levels: Sequence[Mapping]) -> Predictions:
+    """All owners' held-out rows under their pseudonyms, one owner after the other, without scores."""
+    names = np.array([row.tobytes().hex() for row in _joined(arrays, "rows")], dtype=str)
+    groups = {name: _group(name, arrays, [one[name] for one in levels]) for name in schema.groups}
+    return Predictions(schema.label, names, _joined(arrays, "labels"), groups, np.empty(0))
+
+
+def _joined(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    owners = sum(key.partition(":")[2] == name for key in arrays)
+    return np.concatenate([arrays[f"{number}:{name}"] for number in range(owners)])
+
+
+def _group(name: str, arrays: Mapping[str, np.ndarray], levels: Sequence[Sequence[str]]) -> GroupColumn:
     """A group over all owners: bands in their order, other levels sorted, as they are where rows are pooled."""
-    known = [one[name] for one in levels]
-    union = max(known, key=len) if all(set(one) <= set(max(known, key=len)) for one in known) else None
-    union = union or sorted({level for one in known for level in one})
+    longest, all_levels = max(levels, key=len), {one for own in levels for one in own}
+    union = longest if all_levels == set(longest) else sorted(all_levels)
     codes = [
-        np.array([union.index(level) for level in own], dtype=np.int32)[one[f"group_{name}"]]
-        for own, one in zip(known, arrays, strict=True)
+        np.array([union.index(level) for level in own], dtype=np.int32)[arrays[f"{number}:group_{name}"]]
+        for number, own in enumerate(levels)
     ]
     return GroupColumn(np.concatenate(codes), tuple(union))

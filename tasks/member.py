@@ -1,4 +1,4 @@
-"""`owner.yaml`: what a machine that takes part in secret-shared training knows of itself, and tells nobody.
+"""`owner.yaml`: what a machine that takes part in training knows of itself, and tells nobody.
 
 It lies beside the keys, or where TROTH_OWNER says. A request that comes through Prefect names nothing private: which
 table an owner brings, under which schema, and where its shares are kept, stands here alone.
@@ -19,7 +19,7 @@ FILE, VARIABLE = "owner.yaml", "TROTH_OWNER"
 
 
 class Member(BaseModel):
-    """An owner, or the dealer, who has neither a table nor a schema; paths are relative to the file."""
+    """An owner, or dealer or aggregator, who have neither table nor schema; paths are relative to the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +33,7 @@ class Member(BaseModel):
     def _table_and_schema_go_together(self) -> Self:
         if (self.table is None) != (self.schema_file is None):
             there, lacking = ("table", "schema_file") if self.schema_file is None else ("schema_file", "table")
-            raise ValueError(f"'{there}' is there and '{lacking}' is missing; an owner has both, the dealer neither")
+            raise ValueError(f"'{there}' is there and '{lacking}' is missing; an owner has both, anybody else neither")
         return self
 
 
@@ -59,10 +59,10 @@ def read_member(folder: Path | None = None, *, name: str | None = None) -> Membe
         raise InvalidInput(f"{path} is of '{member.name}', not of '{name}'; take the folder of '{name}' ({VARIABLE})")
     parties = read_parties(member.parties)
     parties.member(member.name)
-    if member.table is None and member.name != parties.dealer.name:
+    if member.table is None and member.name in parties.names:
         raise InvalidInput(f"{path}: 'table' and 'schema_file' are missing; owner '{member.name}' brings its own rows")
-    if member.table is not None and member.name == parties.dealer.name:
-        raise InvalidInput(f"{path}: dealer '{member.name}' brings no rows; remove 'table' and 'schema_file'")
+    if member.table is not None and member.name not in parties.names:
+        raise InvalidInput(f"{path}: {parties.title(member.name)} brings no rows; remove 'table' and 'schema_file'")
     return member
 
 

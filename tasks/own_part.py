@@ -1,6 +1,6 @@
 """What a party does on its own machine, whether the pipeline runs there or a worker was asked: announce, take part.
 
-A request is public and chooses among three programs; it is held to what this machine has agreed to (`owner.yaml`,
+A request is public and chooses among five programs; it is held to what this machine has agreed to (`owner.yaml`,
 `parties.yaml`) before anything of the owner's is touched. Everything private is put together here, from names that the
 request gives, so that parties on one machine and on several find their parts and shares in the same way.
 """
@@ -19,6 +19,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from components.boosting.federated.launch import COMMAND as IN_FEDERATION
+from components.boosting.federated.programs import grow, rate
 from components.boosting.secret_shared.programs import match, score, train_together
 from components.boosting.secret_shared.stored import finished_rounds
 from components.data.part import inspect_part, read_part, require_declared_categories
@@ -26,20 +28,26 @@ from components.data.schema import Schema, read_schema
 from components.data.split import PARTS, split_of
 from components.data.table import Table
 from components.errors import InvalidInput
+from components.mpc.launch import COMMAND as IN_SESSION
 from components.mpc.launch import Ended, run_party
 from components.mpc.programs import Job, reference
 from components.partition import HoldingRecord, write_holding
 from components.secret_file import create_once
 from tasks.member import Member, parties_of
 
-PROGRAMS = {"match": match, "train": train_together, "score": score}
+PROGRAMS = {"match": match, "train": train_together, "score": score, "grow": grow, "rate": rate}
+"""What can be asked for: the first three on shares, the others in a federation."""
+
+FEDERATED = ("grow", "rate")
+
 PUBLIC = ("rows", "cuts", "may_miss", "levels", "label_range", "token", "seconds")
-"""What a program's document may say to others; the model is not among it."""
+PUBLIC_OF_AGGREGATOR = ("rounds", "losses", "edges", "trained_rows")
+"""What a program's document may say to others; the model and what was scored are not among it."""
 
 AGREED_SPLIT = "agreed_split.json"
 """In an owner's store: how persons were divided into training and held-out rows when they were first matched."""
 
-Key = Annotated[str, Field(pattern=r"^(match|train|score)-[0-9a-f]{20}$")]
+Key = Annotated[str, Field(pattern=r"^(match|train|score|grow|rate)-[0-9a-f]{20}$")]
 """Names a folder, so it is held to its form."""
 
 
@@ -57,7 +65,7 @@ class Needs(_Public):
 class Request(_Public):
     """What a member is asked to do; nothing in it is private."""
 
-    what: Literal["announce", "match", "train", "score"]
+    what: Literal["announce", "match", "train", "score", "grow", "rate"]
     agreement_text: str = Field("{}", description="The same for all, JSON: schema, columns, split, sizes, parameters.")
     key: Key | None = Field(None, description="The run, by a digest of all it depends on.")
     part: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", description="The owner's part, as it was announced.")
@@ -147,10 +155,10 @@ def take_part(
     member: Member, request: Request, *, said: Callable[[str, dict], None] | None = None, stop: Event | None = None
 ) -> Ended:
     """Run this member of a program, others being started elsewhere; raises `Refused`, and what `run_party` does."""
-    if request.key is None or not request.key.startswith(request.what):
+    if request.key is None or request.key.partition("-")[0] != request.what:
         raise Refused(f"key {request.key} is none of a '{request.what}'")
     parties = parties_of(member)
-    owns = member.name != parties.dealer.name
+    owns = member.name in parties.names
     analyst = request.agreement.get("analyst")
     if analyst is not None and analyst != parties.names.index(parties.analyst):
         raise Refused(
@@ -172,12 +180,14 @@ def take_part(
         folder=folder,
         finished=finished_rounds(folder / "shares"),
     )
-    return run_party(job, on_progress=said, stop=stop)
+    command = IN_FEDERATION if request.what in FEDERATED else IN_SESSION
+    return run_party(job, on_progress=said, stop=stop, command=command)
 
 
-def public_answer(ended: Ended) -> dict:
+def public_answer(request: Request, ended: Ended) -> dict:
     """What others may know of a run's end: the public part of its document, and its counts."""
-    document = {name: value for name, value in ended.document.items() if name in PUBLIC}
+    public = PUBLIC_OF_AGGREGATOR if request.what in FEDERATED else PUBLIC
+    document = {name: value for name, value in ended.document.items() if name in public}
     return {"document": document, "counts": dict(ended.counts)}
 
 

@@ -304,7 +304,7 @@ def _made(
     settings: Settings, data: Data, what: str, key: str, public: dict, needs: Needs, said: Said
 ) -> dict[str, Ended]:
     if data.get("parties"):
-        ended = run_apart(settings, data, what, key, public, needs, said)
+        ended = run_apart(settings, data, what, key, public, said, needs=needs)
     else:
         parts = {party_name(holding["owner"]): holding for holding in data["holdings"]}
         ended = run_parties(

@@ -2,25 +2,35 @@
 
 Only public requests go out and only public documents come back, as artifacts of the flow runs, so that what an owner
 has said of itself can be read in the Prefect UI. When one fails the rest is called off, and the sentence is that of the
-first cause.
+first cause; but a member that others can do without may be late or lost, and is asked again.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
+from dataclasses import dataclass, field
 from threading import Event
 from typing import TypeVar
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
-from prefect.states import Cancelled, Cancelling, State
+from prefect.states import Cancelled, Cancelling, Crashed, State
 
 from components.errors import InvalidInput
 from components.mpc.launch import PartyCrashed
@@ -31,7 +41,7 @@ from tasks.own_part import Request
 FLOW = "take-part"
 T = TypeVar("T")
 
-_POLL, _GRACE = 0.5, 10.0
+_POLL, _GRACE, _AGAIN = 0.5, 10.0, 2.5
 
 
 def require_server() -> None:
@@ -50,7 +60,11 @@ def require_server() -> None:
 
 
 def ask(
-    requests: Mapping[str, Request], *, patience: float, meanwhile: Callable[[Event], T] | None = None
+    requests: Mapping[str, Request],
+    *,
+    patience: float,
+    meanwhile: Callable[[Event], T] | None = None,
+    dispensable: Collection[str] = (),
 ) -> tuple[dict[str, dict], T | None]:
     """Ask members by name, do one's own part `meanwhile`, and wait for all.
 
@@ -60,10 +74,13 @@ def ask(
         Seconds for a worker to take a request up.
     meanwhile
         Called with an event that is set when it should give up, since somebody else failed.
+    dispensable
+        Members whom the others can do without: who is lost or comes late is asked again as long as the others go on.
 
     Returns
     -------
-    Each member's public document, and what `meanwhile` returned.
+    Each member's public document, of the dispensable as far as they were there in the end, and what `meanwhile`
+    returned.
 
     Raises
     ------
@@ -75,21 +92,63 @@ def ask(
     require_server()
     stop = Event()
     with get_client(sync_client=True) as prefect, ThreadPoolExecutor(1) as threads:
-        deployments = {name: _deployment(prefect, name) for name in requests}
-        runs: dict[str, UUID] = {}
+        asked = {
+            name: _Asked(name, _deployment(prefect, name), request, name in dispensable)
+            for name, request in requests.items()
+        }
         try:
-            for name, request in requests.items():
-                runs[name] = run_deployment(
-                    deployments[name].id, parameters={"request": request.model_dump(mode="json")}, timeout=0
-                ).id
+            for one in asked.values():
+                one.ask()
             # In this context, so that progress is reported as this stage's.
             own = threads.submit(copy_context().run, meanwhile, stop) if meanwhile else None
-            _wait(prefect, deployments, runs, own, patience)
-            return {name: _document(prefect, run) for name, run in runs.items()}, own and own.result()
+            _wait(prefect, list(asked.values()), own, patience)
+            answered = {name: _document(prefect, one.run) for name, one in asked.items() if one.answered}
+            return answered, own and own.result()
         finally:
             stop.set()
-            for run in runs.values():
+            for run in (run for one in asked.values() for run in one.runs):
                 _call_off(prefect, run)
+
+
+def end_left_over(name: str) -> None:
+    """End what a member's machine was asked before it went down: nobody there works at it any more."""
+    with get_client(sync_client=True) as prefect, suppress(ObjectNotFound):
+        deployment = prefect.read_deployment_by_name(f"{FLOW}/{name}")
+        for run in prefect.read_flow_runs(
+            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
+            ),
+        ):
+            prefect.set_flow_run_state(run.id, Crashed(message="its machine was started again"), force=True)
+
+
+@dataclass
+class _Asked:
+    """A member that was asked, once or again; `runs` are all flow runs made for it, the last of which counts."""
+
+    name: str
+    deployment: DeploymentResponse
+    request: Request
+    is_dispensable: bool
+    runs: list[UUID] = field(default_factory=list)
+    since: float = 0.0
+    answered: bool = False
+    gone: bool = False
+
+    @property
+    def run(self) -> UUID:
+        return self.runs[-1]
+
+    def ask(self) -> None:
+        self.since, self.gone = time.monotonic(), False
+        parameters = {"request": self.request.model_dump(mode="json")}
+        self.runs.append(run_deployment(self.deployment.id, parameters=parameters, timeout=0).id)
+
+    def ask_again(self) -> None:
+        """Ask anew who was lost, ever more slowly: who is turned away each time must not fill the server's lists."""
+        if time.monotonic() - self.since > _AGAIN * 2 ** min(len(self.runs), 6):
+            self.ask()
 
 
 def _deployment(prefect: SyncPrefectClient, name: str) -> DeploymentResponse:
@@ -102,30 +161,49 @@ def _deployment(prefect: SyncPrefectClient, name: str) -> DeploymentResponse:
         ) from None
 
 
-def _wait(prefect, deployments, runs: Mapping[str, UUID], own: Future | None, patience: float) -> None:
-    """Return when all have finished; raise the first cause otherwise, a moment after the first failure."""
-    waiting, failures = dict(runs), []
-    started, deadline = time.monotonic(), None
-    while waiting or (own and not own.done()):
-        if deadline is not None and time.monotonic() > deadline:
-            break
-        for name, run in list(waiting.items()):
-            state = prefect.read_flow_run(run).state
-            if state.is_final():
-                del waiting[name]
-                failures += [] if state.is_completed() else [_failure(name, state)]
-            elif (state.is_scheduled() or state.is_pending()) and time.monotonic() - started > patience:
-                del waiting[name]
-                failures.append(_not_taken_up(name, deployments[name], patience))
+def _wait(prefect: SyncPrefectClient, asked: list[_Asked], own: Future | None, patience: float) -> None:
+    """Return when all who are needed have finished; raise the first cause otherwise, a moment after the first failure.
+
+    When they have finished, those who are not needed have a moment to say so too.
+    """
+    failures, deadline = [], None
+    while deadline is None or time.monotonic() < deadline:
+        for one in asked:
+            if not (one.answered or one.gone) and (failure := _look_at(prefect, one, patience)):
+                failures.append(failure)
         if own and own.done() and own.exception() and own.exception() not in failures:
             failures.append(own.exception())
-        if failures and deadline is None:
+        needed = [one for one in asked if not one.is_dispensable and not (one.answered or one.gone)]
+        over = not needed and (own is None or own.done())
+        if over and all(one.answered or one.gone for one in asked):
+            break
+        if deadline is None and (failures or over):
             # Who refuses is the cause; of a lost party others may know better what became of it.
             deadline = time.monotonic() + (_GRACE if all(isinstance(one, PartyLost) for one in failures) else 0)
+        if deadline is None:
+            for one in asked:
+                if one.gone and one.is_dispensable:
+                    one.ask_again()
         time.sleep(_POLL)
     failures += [own.exception()] if own and own.done() and own.exception() else []
     if failures:
         raise min(failures, key=_order)
+
+
+def _look_at(prefect: SyncPrefectClient, one: _Asked, patience: float) -> Exception | None:
+    """Note whether a member has answered or is gone; its failure, if that ends the run."""
+    state = prefect.read_flow_run(one.run).state
+    failure = None
+    if state.is_completed():
+        one.answered = True
+    elif state.is_final():
+        one.gone, failure = True, _failure(one.name, state)
+    elif (state.is_scheduled() or state.is_pending()) and time.monotonic() - one.since > patience:
+        # A request that has waited this long is refused by whoever takes it up.
+        _call_off(prefect, one.run)
+        one.gone, failure = True, _not_taken_up(one.name, one.deployment, patience)
+        return None if one.is_dispensable else failure
+    return None if one.is_dispensable and isinstance(failure, PartyLost) else failure
 
 
 def _order(failure: BaseException) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="Set up the parties of secret-shared training: keys, certificates, addresses.",
+    help="Set up owners who train together on machines of their own: keys, certificates, addresses.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -22,8 +22,15 @@ def init(
     analyst: Annotated[
         str | None, typer.Option(help="The owner who may open the model; the first unless told.")
     ] = None,
+    aggregator: Annotated[
+        str | None, typer.Option(help="Who adds up masked sums in mode federated; best none of the owners.")
+    ] = None,
+    threshold: Annotated[
+        int | None, typer.Option(help="Owners that must be left for a masked sum; more than half unless told.")
+    ] = None,
     host: Annotated[
-        list[str] | None, typer.Option(help="Where an owner listens, name=address:port; this machine unless told.")
+        list[str] | None,
+        typer.Option(help="Where an owner or the aggregator listens, name=address:port; this machine unless told."),
     ] = None,
     timeout: Annotated[
         float, typer.Option(min=1, max=3600, help="Seconds of silence after which a party is given up.")
@@ -34,14 +41,25 @@ def init(
     **Example**
 
     `troth parties init parties --owner hospital --owner insurer --host insurer=10.0.0.7:7102`
+
+    `troth parties init parties --owner north --owner east --owner west --aggregator adder`
     """
     from components.parties.file import FILE, OFFLINE, make_parties
     from troth.terminal import console
 
     hosts = dict(_host(text) for text in host or [])
-    parties = make_parties(folder, owner, dealer=dealer, analyst=analyst, hosts=hosts, timeout=timeout)
+    parties = make_parties(
+        folder,
+        owner,
+        dealer=dealer,
+        aggregator=aggregator,
+        analyst=analyst,
+        threshold=threshold,
+        hosts=hosts,
+        timeout=timeout,
+    )
     lines = [f"wrote {folder / FILE}; '{parties.analyst}' may open the model"]
-    for member in (*parties.owners, parties.dealer):
+    for member in parties.members:
         files = f"{FILE}, {parties.authority.name}, {member.certificate.name} and {member.key.name}"
         lines.append(f"· {parties.title(member.name)}: give its machine {files}")
     lines += [
@@ -87,7 +105,7 @@ def check(
 @app.command()
 def serve(
     folder: Folder,
-    name: Annotated[str, typer.Option("--as", help="The owner, or the dealer, this machine is.")],
+    name: Annotated[str, typer.Option("--as", help="The owner, dealer or aggregator this machine is.")],
 ) -> None:
     """Take part as one member whenever the pipeline asks for it, until Ctrl-C. Needs owner.yaml and PREFECT_API_URL.
 
@@ -110,11 +128,12 @@ def serve(
     os.environ[VARIABLE] = str(member_file(folder).resolve())
     os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", "2")
     from flows.owner import take_part
+    from tasks.workers import end_left_over
+
+    end_left_over(name)
 
     place = parties_of(member).title(name)
-    brings = (
-        f"brings {len(rows):,} rows of {member.table}" if rows is not None else "deals random numbers, brings no rows"
-    )
+    brings = f"brings {len(rows):,} rows of {member.table}" if rows is not None else "brings no rows"
     console.print(f"{place} {brings}; it keeps what is its own in {member.store}", markup=False, soft_wrap=True)
     console.print(
         f"serving take-part/{name} at {os.environ['PREFECT_API_URL']}; Ctrl-C ends it", markup=False, soft_wrap=True

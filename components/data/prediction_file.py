@@ -21,9 +21,14 @@ from components.data.table import GroupColumn
 _RULE = TypeAdapter(Label)
 
 
+def pseudonym(row_id: str, key: bytes) -> bytes:
+    """96 bits that name a row to who does not know the key."""
+    return hashlib.blake2b(row_id.encode(), key=key, digest_size=12).digest()
+
+
 def pseudonymous(predictions: Predictions, key: bytes) -> Predictions:
     """The same predictions under pseudonyms; `key` is 16 to 64 secret bytes."""
-    names = [hashlib.blake2b(row.encode(), key=key, digest_size=12).hexdigest() for row in predictions.row_ids.tolist()]
+    names = [pseudonym(row, key).hex() for row in predictions.row_ids.tolist()]
     return replace(predictions, row_ids=np.array(names, dtype=str))
 
 

@@ -68,6 +68,8 @@ class Federation:
         Seconds that an answer which needs work may take.
     on_event
         Called with a member's name and what became of it, from any thread.
+    role
+        How sentences speak of whoever collects.
 
     Raises
     ------
@@ -85,6 +87,7 @@ class Federation:
     grace: float = 5
     patience: float = 600
     on_event: OnEvent = lambda name, what: None
+    role: str = "aggregator"
     run: str = field(default_factory=lambda: secrets.token_hex(16))
     losses: list[Loss] = field(default_factory=list)
 
@@ -116,7 +119,7 @@ class Federation:
             self._server.add_secure_port(self.address, server_credentials(self.files))
         except RuntimeError:
             raise InvalidInput(
-                f"aggregator '{self.name}' cannot listen at {self.address}; end what uses the port, or correct it"
+                f"{self.role} '{self.name}' cannot listen at {self.address}; end what uses the port, or correct it"
             ) from None
         self._server.start()
         return self
@@ -124,7 +127,7 @@ class Federation:
     def __exit__(self, kind, error, trace) -> None:
         # The text of any other error may hold data.
         ours = isinstance(error, InvalidInput | ProtocolViolation | TooFewMembers)
-        self._seats.end(None if error is None else str(error) if ours else f"aggregator '{self.name}' failed")
+        self._seats.end(None if error is None else str(error) if ours else f"{self.role} '{self.name}' failed")
         self._server.stop(_LINGER).wait()
 
     def present(self) -> dict[str, str]:

@@ -74,6 +74,8 @@ class Owner:
         Seconds without a sign of life after which the connection is given up and dialled again.
     gather
         Seconds to wait for the aggregator, at the start and whenever it is gone.
+    role
+        How sentences speak of the aggregator.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Owner:
     sums: Mapping[str, Vector] = field(default_factory=dict)
     timeout: float = 30
     gather: float = 600
+    role: str = "aggregator"
 
     def __post_init__(self):
         self.threshold = self.threshold or least_survivors(len(self.members))
@@ -146,7 +149,7 @@ class Owner:
                         deque(stream, maxlen=0)
                     raise
                 yield
-            raise AggregatorLost(f"aggregator '{self.aggregator}' ended the stream without a word; look at its log")
+            raise AggregatorLost(f"{self.role} '{self.aggregator}' ended the stream without a word; look at its log")
         finally:
             outgoing.put(None)
             stream.cancel()
@@ -166,7 +169,7 @@ class Owner:
                 collector=self.aggregator,
             )
         elif run != self._member.run:
-            raise AggregatorLost(f"aggregator '{self.aggregator}' was started again; start '{self.name}' again too")
+            raise AggregatorLost(f"{self.role} '{self.aggregator}' was started again; start '{self.name}' again too")
 
     def _ended(self, frame: bytes) -> bool:
         try:
@@ -174,7 +177,7 @@ class Owner:
         except ProtocolViolation:
             return False
         if document.get("sentence") is not None:
-            raise AggregatorLost(f"aggregator '{self.aggregator}' ended: {document['sentence']}")
+            raise AggregatorLost(f"{self.role} '{self.aggregator}' ended: {document['sentence']}")
         return True
 
     def _followed(self, frame: bytes) -> bytes:
@@ -230,7 +233,7 @@ class Owner:
 
     def _weigh(self, error: grpc.RpcError, deadline: float) -> None:
         """Return when dialling again may help."""
-        who = f"aggregator '{self.aggregator}' ({self.address})"
+        who = f"{self.role} '{self.aggregator}' ({self.address})"
         if error.code() in _FINAL:
             raise AggregatorLost(f"{who} turned '{self.name}' away: {error.details()}") from None
         why, may_help = objection(self.address, self.aggregator, self.files)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from components.errors import InvalidInput
 from components.parties.certificates import expires, faults, tls_context
-from components.parties.file import OFFLINE, Dealer, Owner, Parties, listen
+from components.parties.file import OFFLINE, Aggregator, Dealer, Owner, Parties, listen
 
 _SOON = datetime.timedelta(days=30)
 _WAIT = 5.0
@@ -58,9 +58,14 @@ def _links(parties: Parties, member: Owner | Dealer) -> list[Finding]:
             listen(member).close()
         except InvalidInput as error:
             found.append(Finding("error", str(error)))
+    if isinstance(member, Aggregator):
+        # It is dialled, and dials nobody.
+        return found
     context = tls_context(serve=False, certificate=member.certificate, key=member.key, authority=parties.authority)
-    for owner in parties.owners:
-        if owner.name != member.name and (finding := _reach(parties, owner, context)):
+    context.set_alpn_protocols(["h2"])
+    dialled = [*parties.owners, *([parties.aggregator] if parties.aggregator and isinstance(member, Owner) else [])]
+    for one in dialled:
+        if one.name != member.name and (finding := _reach(parties, one, context)):
             found.append(finding)
     return found
 

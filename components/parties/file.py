@@ -49,7 +49,13 @@ class Owner(_Section):
 
     @property
     def place(self) -> str:
-        return f"{self.address}:{self.port}"
+        """Where others reach it."""
+        return _place(self.address, self.port)
+
+    @property
+    def listens_at(self) -> str:
+        """What it binds."""
+        return _place(self.listen or self.address, self.port)
 
 
 class Aggregator(Owner):
@@ -60,12 +66,14 @@ class Parties(_Section):
     """All parties of a project; an owner's number in the protocols is its position.
 
     `timeout`: seconds without a sign of life after which a party is given up; `gather`: seconds to wait at the start
-    until all are there; `analyst`: the owner who may open the model.
+    until all are there; `analyst`: the owner who may open the model; `threshold`: owners that must be left for a masked
+    sum to be opened, more than half unless told.
     """
 
     analyst: Name
     timeout: float = Field(default=30, ge=1, le=3600)
     gather: float = Field(default=600, ge=1, le=86400)
+    threshold: int | None = None
     authority: Path
     owners: tuple[Owner, ...] = Field(min_length=2)
     dealer: Dealer
@@ -81,6 +89,11 @@ class Parties(_Section):
             raise ValueError(f"two parties listen at {min(twice)}; give each a port of its own")
         if self.analyst not in self.names:
             raise ValueError(f"'analyst' is '{self.analyst}', which is no owner; use one of {', '.join(self.names)}")
+        if self.threshold is not None and not len(self.owners) // 2 < self.threshold <= len(self.owners):
+            raise ValueError(
+                f"'threshold' is {self.threshold} of {len(self.owners)} owners; use {len(self.owners) // 2 + 1} to "
+                f"{len(self.owners)}, so that no two sets of survivors can both have that many"
+            )
         return self
 
     @property
@@ -165,6 +178,7 @@ def make_parties(
     dealer: str = "dealer",
     aggregator: str | None = None,
     analyst: str | None = None,
+    threshold: int | None = None,
     hosts: Mapping[str, tuple[str, int]] | None = None,
     timeout: float = 30,
     gather: float = 600,
@@ -174,7 +188,7 @@ def make_parties(
     Parameters
     ----------
     aggregator
-        Its name, where owners are to train in mode `federated` too.
+        Its name, where owners are to train in mode `federated` too; `threshold` is of its sums.
     hosts
         Address and port by owner, and of the aggregator; the others get this machine and ports from 7101 on.
 
@@ -185,7 +199,11 @@ def make_parties(
     """
     hosts = dict(hosts or {})
     if strangers := sorted(hosts.keys() - {*owners, aggregator}, key=str):
-        raise InvalidInput(f"'{strangers[0]}' has an address but is no owner; the dealer needs none, for it only dials")
+        raise InvalidInput(
+            f"'{strangers[0]}' has an address but is no owner or aggregator; the dealer needs none, for it only dials"
+        )
+    if threshold and not aggregator:
+        raise InvalidInput("'threshold' is of an aggregator's sums, and none is named; name an 'aggregator' too")
     document = {
         "analyst": analyst or (owners[0] if owners else ""),
         "timeout": timeout,
@@ -198,6 +216,7 @@ def make_parties(
     }
     if aggregator:
         place = _address(hosts.get(aggregator), len(owners))
+        document |= {"threshold": threshold} if threshold else {}
         document["aggregator"] = {"name": aggregator, **place, **_files(aggregator)}
     parties = validated(Parties, document, folder / FILE)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -218,6 +237,10 @@ def make_parties(
 def _address(host: tuple[str, int] | None, number: int) -> dict:
     address, port = host or ("127.0.0.1", FIRST_PORT + number)
     return {"address": address, "port": port}
+
+
+def _place(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _files(name: str) -> dict:

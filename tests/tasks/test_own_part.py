@@ -1,6 +1,7 @@
 """What a member does when it is asked: only what its own files agree to, and no refusal says anything of its data."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
@@ -246,8 +247,14 @@ def test_who_was_asked_long_ago_does_not_start(machine, schema, monkeypatch):
 
 
 def test_a_model_is_never_part_of_an_answer(tmp_path):
-    ended = Ended("hospital", tmp_path, {"model": "{}", "seconds": {"train": 1.0}}, {"rounds": 3})
-    assert public_answer(ended) == {"document": {"seconds": {"train": 1.0}}, "counts": {"rounds": 3}}
+    ended = Ended("hospital", tmp_path, {}, {"rounds": 3})
+    for what, public in (("train", {"seconds": {"train": 1.0}}), ("grow", {"rounds": []}), ("rate", {})):
+        request = Request(what=what)
+        document = {"model": "{}", "owners": ["a"], **public}
+        assert public_answer(request, replace(ended, document=document)) == {
+            "document": public,
+            "counts": {"rounds": 3},
+        }
 
 
 @pytest.fixture

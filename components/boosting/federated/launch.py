@@ -6,22 +6,17 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from components.boosting.federated.programs import grow, score
+from components.boosting.federated.programs import grow, rate
 from components.mpc.launch import Ended, OnProgress, run_jobs
 from components.mpc.programs import Job, reference
 from components.parties.file import make_parties
 
-COMMAND_MODULE = "components.boosting.federated.process"
+COMMAND = (sys.executable, "-m", "components.boosting.federated.process")
 AGGREGATOR = "aggregator"
 
 
 def grow_here(
-    agreement: Mapping,
-    *,
-    folder: Path,
-    private: Mapping[str, Path],
-    on_progress: OnProgress,
-    timeout: float = 30,
+    agreement: Mapping, *, folder: Path, private: Mapping[str, Path], on_progress: OnProgress, timeout: float = 30
 ) -> dict[str, Ended]:
     """Train with every owner in `private` (name → path of its input) as a process, and an aggregator.
 
@@ -39,11 +34,14 @@ def grow_here(
     return _run(reference(grow), agreement, folder, private, on_progress, timeout, aggregates=True)
 
 
-def score_here(
-    agreement: Mapping, *, folder: Path, private: Mapping[str, Path], on_progress: OnProgress
+def rate_here(
+    agreement: Mapping, *, folder: Path, private: Mapping[str, Path], on_progress: OnProgress, timeout: float = 30
 ) -> dict[str, Ended]:
-    """Score every owner's held-out rows in a process of its own; raises as `grow_here`, and misses no owner."""
-    return _run(reference(score), agreement, folder, private, on_progress, 30, aggregates=False)
+    """Score every owner's held-out rows in a process of its own; the first owner is the analyst.
+
+    Raises as `grow_here`, and misses no owner.
+    """
+    return _run(reference(rate), agreement, folder, private, on_progress, timeout, aggregates=False)
 
 
 def _run(
@@ -56,10 +54,11 @@ def _run(
     *,
     aggregates: bool,
 ) -> dict[str, Ended]:
+    listener = AGGREGATOR if aggregates else next(iter(private))
     with tempfile.TemporaryDirectory(prefix="troth-parties-") as secret:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             place = probe.getsockname()[:2]
-        made, hosts = Path(secret) / "parties", {AGGREGATOR: place}
+        made, hosts = Path(secret) / "parties", {listener: place}
         make_parties(made, list(private), aggregator=AGGREGATOR, hosts=hosts, timeout=timeout, gather=max(60, timeout))
         jobs = [
             Job(
@@ -72,5 +71,4 @@ def _run(
             )
             for name in (*([AGGREGATOR] if aggregates else []), *private)
         ]
-        command = (sys.executable, "-m", COMMAND_MODULE)
-        return run_jobs(jobs, on_progress, command, dispensable=list(private) if aggregates else ())
+        return run_jobs(jobs, on_progress, COMMAND, dispensable=list(private) if aggregates else ())

@@ -90,9 +90,12 @@ class RowsOfOwner:
         return Content()
 
     def _catch_up(self, content: Content) -> Content:
-        """Begin with base margins, and apply the trees there are; each is the levels that made it."""
-        self._prepared.start(np.asarray(content.document["margins"], dtype=np.float32))
-        self._trees = 0
+        """Apply trees there are, from `first` on; each is the levels that made it. The first is after base margins."""
+        if content.document["first"] == 0:
+            self._prepared.start(np.asarray(content.document["margins"], dtype=np.float32))
+            self._trees = 0
+        if content.document["first"] != self._trees:
+            raise InvalidInput("the aggregator told of trees out of order; install one version everywhere")
         for tree in content.document["trees"]:
             level = read_level(tree, 1)
             self._prepared.replay(self._trees, level.splits, level.leaves)

@@ -1,45 +1,45 @@
-"""What members of a federated run do: the aggregator grows trees, owners answer it, and each owner scores its own rows.
+"""What members of a federated run do: the aggregator grows trees and owners answer it; then each scores its own rows.
 
-Private inputs are paths in a file of the member's own; what a program returns lies in its own folder. The scores of
-held-out rows, with labels and groups, are for the analyst, who judges the model by them; the aggregator has no part in
-that.
+Private inputs are paths in a file of the member's own; what a program returns lies in its own folder. Owners learn the
+model, as the aggregator has made it; scores of held-out rows go to the analyst alone (`scores`).
 """
 
 import hashlib
 import json
+import os
+import threading
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-
 from components.boosting.federated.agreement import Agreement
 from components.boosting.federated.owner import RowsOfOwner
+from components.boosting.federated.scores import ScoresOfOwner, collect_scores, written_model
 from components.boosting.federated.train import Progress, model_of, read_progress, to_document, train
-from components.boosting.model import from_document
-from components.boosting.pooled import predict
-from components.data.independence import one_row_per_person
 from components.data.schema import Schema
-from components.data.split import PARTS, split_of
-from components.data.table import Table
 from components.errors import InvalidInput
-from components.federated import Federation, Files, Owner
+from components.federated import Content, Federation, Files, Owner
 from components.mpc.programs import Task, program
 from components.parties.file import Parties
 from components.partition import HoldingRecord, read_holding
 from components.secret_file import create_once
 
-KEPT = "progress.json"
+KEPT, MODELS = "progress.json", "models.json"
+"""In the aggregator's folder: what it goes on from. In the analyst's: the models to judge, JSON texts."""
 
 
 @program
 def grow(parties: Parties, task: Task) -> dict:
     """Train together.
 
-    Agreement: `training` (an `Agreement`). Private, of an owner: `holding`. The aggregator's document has the model and
-    every round's record.
+    Agreement: `schema` (JSON text), `split`, `parameters`. Private, of an owner: `holding`. The aggregator's document
+    has the model and every round's record, an owner's the model.
     """
-    agreement = Agreement.model_validate(task.agreement["training"])
+    agreement = Agreement(
+        schema_text=task.agreement["schema"],
+        salt=task.agreement["split"]["salt"],
+        shares=tuple(task.agreement["split"]["shares"]),
+        parameters=task.agreement["parameters"],
+    )
     if parties.aggregator is None:
         raise InvalidInput("parties.yaml names no 'aggregator', and mode federated needs one; add it")
     if task.name == parties.aggregator.name:
@@ -47,47 +47,86 @@ def grow(parties: Parties, task: Task) -> dict:
     # Draws of rows differ between owners, and are the same in every run with the same seed.
     seed = int.from_bytes(hashlib.sha256(f"{agreement.parameters.seed} {task.name}".encode()).digest()[:4], "little")
     rows = RowsOfOwner(agreement, read_holding(_holding(task), agreement.schema_), seed=seed)
+    learnt: dict[str, str] = {}
+
+    def learn(content: Content) -> Content:
+        learnt["model"] = content.array.tobytes().decode()
+        return Content()
+
     Owner(
         task.name,
         _files(parties, task.name),
         parties.aggregator.place,
         parties.aggregator.name,
         tuple(parties.names),
+        threshold=parties.threshold or 0,
         agreement=agreement.model_dump(mode="json"),
-        answers=rows.answers,
+        answers={**rows.answers, "learn": learn},
         sums=rows.sums,
         timeout=parties.timeout,
         gather=parties.gather,
     ).take_part()
-    return {}
+    return learnt
 
 
 @program
-def score(parties: Parties, task: Task) -> dict:
-    """Score this owner's held-out rows, one a person, under every model.
+def rate(parties: Parties, task: Task) -> dict:
+    """Score held-out rows, one a person, under every model of the analyst, who receives all of it.
 
-    Agreement: `schema` (JSON text), `split`. Private: `holding`, and the paths of `models`. The arrays are scores by
-    model, labels, codes of groups whose levels the document lists, names of rows, and which are selection rows.
+    Agreement: `schema`, `split`. Private, of every owner: `holding`, and the path of `pseudonym_key`. In the analyst's
+    folder lies `MODELS`; its arrays are named by owner's number and array, its document has owners and levels.
     """
-    schema, private = Schema.model_validate_json(task.agreement["schema"]), json.loads(task.private.read_text())
-    part = read_holding(_holding(task), schema)
-    codes = split_of(part.person, task.agreement["split"]["salt"], tuple(task.agreement["split"]["shares"]))
-    parts = [part.take(np.flatnonzero(codes == PARTS.index(name))) for name in ("selection", "gate")]
-    rows = [one.take(one_row_per_person(one)) for one in parts]
-    held = Table(schema, pa.concat_tables([one.columns for one in rows]))
-    models = [from_document(json.loads(Path(model).read_text())) for model in private["models"]]
-    return {
-        **{f"scores_{number}": predict(model, held) for number, model in enumerate(models)},
-        **{f"group_{name}": group.codes for name, group in held.groups.items()},
-        "labels": held.labels,
-        "rows": held.row_ids.astype(str),
-        "selection": np.repeat([True, False], [len(one) for one in rows]),
-        "levels": {name: list(group.levels) for name, group in held.groups.items()},
+    owner = _rated_owner(parties, task)
+    if task.name != parties.analyst:
+        owner.take_part()
+        return {}
+    models = json.loads((task.folder / MODELS).read_text())
+    with Federation(
+        task.name,
+        parties.member(task.name).listens_at,
+        _files(parties, task.name),
+        tuple(parties.names),
+        agreement=owner.agreement,
+        timeout=parties.timeout,
+        role="analyst",
+    ) as federation:
+        # The analyst is an owner like any other, who happens to dial itself.
+        threading.Thread(target=owner.take_part, daemon=True).start()
+        federation.gather(parties.gather, least=len(parties.names))
+        found = collect_scores(federation, models)
+    arrays = {
+        f"{number}:{name}": array for number, one in enumerate(found.values()) for name, array in one.arrays.items()
     }
+    return {"owners": list(found), "levels": [dict(one.levels) for one in found.values()], **arrays}
+
+
+def _rated_owner(parties: Parties, task: Task) -> Owner:
+    """This owner's end of `rate`; what the analyst and all owners must have alike is the deal, so that it is judged."""
+    schema, private = Schema.model_validate_json(task.agreement["schema"]), json.loads(task.private.read_text())
+    split, key = task.agreement["split"], Path(private["pseudonym_key"])
+    create_once(key, os.urandom(32))
+    rows = ScoresOfOwner(
+        read_holding(_holding(task), schema),
+        salt=split["salt"],
+        shares=tuple(split["shares"]),
+        pseudonym_key=key.read_bytes(),
+    )
+    return Owner(
+        task.name,
+        _files(parties, task.name),
+        parties.member(parties.analyst).place,
+        parties.analyst,
+        tuple(parties.names),
+        agreement={"schema": task.agreement["schema"], "split": split, "purpose": "rate"},
+        answers=rows.answers,
+        timeout=parties.timeout,
+        gather=parties.gather,
+        role="analyst",
+    )
 
 
 def _aggregate(parties: Parties, task: Task, agreement: Agreement) -> dict:
-    kept, name = task.folder / KEPT, parties.aggregator.name
+    kept, aggregator = task.folder / KEPT, parties.aggregator
     start = read_progress(json.loads(kept.read_text())) if kept.exists() else None
 
     def keep(progress: Progress) -> None:
@@ -96,24 +135,25 @@ def _aggregate(parties: Parties, task: Task, agreement: Agreement) -> dict:
         create_once(aside, json.dumps(to_document(progress)).encode())
         aside.replace(kept)
 
-    place = f"{parties.aggregator.listen or parties.aggregator.address}:{parties.aggregator.port}"
     with Federation(
-        name,
-        place,
-        _files(parties, name),
+        aggregator.name,
+        aggregator.listens_at,
+        _files(parties, aggregator.name),
         tuple(parties.names),
+        threshold=parties.threshold or 0,
         agreement=agreement.model_dump(mode="json"),
         timeout=parties.timeout,
     ) as federation:
         federation.gather(parties.gather)
         progress = train(federation, agreement, start=start, keep=keep, said=task.report)
-    model = bytes(model_of(agreement, progress).save_raw("json")).decode()
+        model = bytes(model_of(agreement, progress).save_raw("json")).decode()
+        federation.ask("learn", written_model(model))
     return {
         "model": model,
         "rounds": [asdict(one) for one in progress.rounds],
         "losses": [asdict(one) for one in federation.losses],
         "edges": {name: len(edges) for name, edges in progress.terms["edges"].items()},
-        "rows": progress.terms["rows"],
+        "trained_rows": progress.terms["rows"],
     }
 
 

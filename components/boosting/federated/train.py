@@ -30,6 +30,9 @@ from components.federated import Content, Federation, SecureBatch, Sum
 CURVE_POINTS = 20
 """Rounds at which the loss on selection rows is summed, where nothing is stopped by it."""
 
+TREES_A_PIECE = 64
+"""Trees that whoever comes back is told at a time: a document has a limit."""
+
 
 @dataclass(frozen=True)
 class Round:
@@ -192,8 +195,11 @@ class _Training:
             return
         self.federation.ask("prepare", Content(self.progress.terms), members=behind)
         trees = [level_document(Level(tuple(tree.splits.values()), (), tree.leaves())) for tree in self.progress.trees]
-        known = Content({"margins": self.progress.margins, "trees": trees})
-        told = self.federation.ask("catch_up", known, members=behind)
+        told = behind
+        for first in range(0, max(1, len(trees)), TREES_A_PIECE):
+            piece = trees[first : first + TREES_A_PIECE]
+            known = Content({"margins": self.progress.margins, "first": first, "trees": piece})
+            told = list(self.federation.ask("catch_up", known, members=told))
         self._ready |= {name: there[name] for name in told}
 
     def _is_measured(self, number: int) -> bool:

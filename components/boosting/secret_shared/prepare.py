@@ -3,7 +3,6 @@
 Nothing here sends a message; what it learns goes into matrices that only this owner knows (`Holding`).
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from components.boosting.secret_shared.agreement import Agreement, FeatureShape
 from components.boosting.secret_shared.layout import Layout
 from components.boosting.secret_shared.view import Holding
 from components.data.independence import one_row_per_person
+from components.data.prediction_file import pseudonym
 from components.data.schema import Schema
 from components.data.split import PARTS, split_of
 from components.data.table import Table, encode
@@ -90,8 +90,8 @@ def holding_of(
 
 def pseudonyms(row_ids: np.ndarray, key: bytes) -> np.ndarray:
     """(2, n) float64 whole numbers below 2^48 that name rows to who does not know the key."""
-    digests = [hashlib.blake2b(name.encode(), key=key, digest_size=12).digest() for name in row_ids.tolist()]
-    octets = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 2, 6).astype(np.float64)
+    names = b"".join(pseudonym(name, key) for name in row_ids.tolist())
+    octets = np.frombuffer(names, dtype=np.uint8).reshape(-1, 2, 6).astype(np.float64)
     return (octets @ (256.0 ** np.arange(6))).T
 
 

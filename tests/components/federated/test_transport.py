@@ -107,7 +107,8 @@ def test_a_connection_that_breaks_is_made_again_and_nothing_is_asked_or_answered
     site.start("hospital")
     site.start("registry")
     site.start("insurer", address=f"127.0.0.1:{relay.port}")
-    with site.federation(grace=8) as federation:
+    # On a busy machine it takes a while to dial again.
+    with site.federation(grace=20, timeout=20) as federation:
         federation.gather(30)
         batch = SecureBatch(federation, 3)
         for message in range(3):

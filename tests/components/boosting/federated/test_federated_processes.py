@@ -7,9 +7,11 @@ import signal
 import numpy as np
 import pytest
 
-from components.boosting.federated.launch import AGGREGATOR, grow_here, score_here
+from components.boosting.federated.launch import AGGREGATOR, grow_here, rate_here
+from components.boosting.federated.programs import MODELS
 from components.boosting.model import from_document, to_document
 from components.boosting.pooled import predict
+from components.data.prediction_file import pseudonym
 from components.data.split import PARTS, SALT, SHARES, split_of
 from components.errors import InvalidInput
 from components.mpc.network import PartyLost
@@ -24,7 +26,7 @@ pytestmark = pytest.mark.slow
 def owned(tmp_path):
     """A function that deals a table to owners' stores and returns each one's private input."""
 
-    def deal(table, owners: int, **more) -> dict:
+    def deal(table, owners: int) -> dict:
         private = {}
         for number, part in enumerate(dealt(table, owners)):
             name = f"owner-{number}"
@@ -32,10 +34,18 @@ def owned(tmp_path):
             holding = {"owner": name, "path": str(record.path), "rows": record.rows, "columns": list(record.columns)}
             private[name] = tmp_path / f"{name}.json"
             private[name].unlink(missing_ok=True)
-            create_once(private[name], json.dumps({"holding": holding | {"digest": record.digest}, **more}).encode())
+            own = {"holding": holding | {"digest": record.digest}, "pseudonym_key": str(tmp_path / f"{name}.key")}
+            create_once(private[name], json.dumps(own).encode())
         return private
 
     return deal
+
+
+def public_of(agreement) -> dict:
+    """What all programs are told, of an agreement."""
+    split = {"salt": SALT, "shares": list(SHARES)}
+    parameters = agreement.parameters.model_dump(mode="json")
+    return {"schema": agreement.schema_text, "split": split, "parameters": parameters}
 
 
 def pid_of(folder, name: str) -> int:
@@ -53,8 +63,7 @@ def pid_of(folder, name: str) -> int:
 
 def test_an_owner_that_is_killed_is_done_without_and_too_few_can_go_on_later(owned, agreement, joint, tmp_path):
     table = joint(1200)
-    agreed = agreement(table.schema, rounds=8)
-    public, private = {"training": agreed.model_dump(mode="json")}, owned(table, 3)
+    public, private = public_of(agreement(table.schema, rounds=8)), owned(table, 3)
     whole = grow_here(public, folder=tmp_path / "whole", private=private, on_progress=lambda name, event: None)
     assert [len(one["members"]) for one in whole[AGGREGATOR].document["rounds"]] == [3] * 8
 
@@ -86,26 +95,28 @@ def test_an_owner_that_is_killed_is_done_without_and_too_few_can_go_on_later(own
 
 def test_scores_are_those_of_the_model_on_every_owners_held_out_rows(owned, agreement, joint, tmp_path):
     table = joint(900)
-    agreed = agreement(table.schema)
-    public, private = {"training": agreed.model_dump(mode="json")}, owned(table, 2)
+    public, private = public_of(agreement(table.schema)), owned(table, 2)
     grown = grow_here(public, folder=tmp_path / "grow", private=private, on_progress=lambda name, event: None)
-    model = tmp_path / "model.json"
-    model.write_text(grown[AGGREGATOR].document["model"])
-    asked = {"schema": table.schema.model_dump_json(), "split": {"salt": SALT, "shares": list(SHARES)}}
-    ended = score_here(
-        asked,
-        folder=tmp_path / "score",
-        private=owned(table, 2, models=[str(model)]),
-        on_progress=lambda name, event: None,
-    )
-    booster = from_document(json.loads(model.read_text()))
+    model = grown[AGGREGATOR].document["model"]
+    assert {grown[name].document["model"] for name in private} == {model}
+    other = bytes(from_document(json.loads(model))[:1].save_raw("json")).decode()
+    create_once(tmp_path / "rate" / "owner-0" / MODELS, json.dumps([model, other]).encode())
+    ended = rate_here(public, folder=tmp_path / "rate", private=private, on_progress=lambda name, event: None)
+    booster = from_document(json.loads(model))
     expected = dict(zip(table.row_ids.tolist(), predict(booster, table).tolist(), strict=True))
     held_out = table.row_ids[split_of(table.person, SALT, SHARES) != PARTS.index("train")]
-    found = {}
-    for one in ended.values():
-        arrays = one.arrays()
-        found |= dict(zip(arrays["rows"].tolist(), arrays["scores_0"].tolist(), strict=True))
+    arrays, found = ended["owner-0"].arrays(), {}
+    assert ended["owner-0"].document["owners"] == list(private)
+    for number, owner in enumerate(private):
+        key, names = (tmp_path / f"{owner}.key").read_bytes(), arrays[f"{number}:rows"]
+        hidden = {pseudonym(name, key): name for name in held_out.tolist()}
+        found |= {
+            hidden[name.tobytes()]: score for name, score in zip(names, arrays[f"{number}:scores_0"], strict=True)
+        }
+        assert not np.array_equal(arrays[f"{number}:scores_0"], arrays[f"{number}:scores_1"])
     assert found == {name: expected[name] for name in held_out.tolist()}
+    # What the analyst was told, no other owner keeps.
+    assert not ended["owner-1"].arrays()
     # Sums are stripped from what is published.
     trees = to_document(booster)["learner"]["gradient_booster"]["model"]["trees"]
     assert not any(np.any(tree[name]) for tree in trees for name in ("sum_hessian", "loss_changes"))
@@ -117,7 +128,7 @@ def test_an_owner_that_cannot_read_its_rows_says_so(owned, agreement, joint, tmp
     next((tmp_path / "stores" / "owner-0").glob("*.parquet")).write_bytes(b"PAR1")
     with pytest.raises(InvalidInput, match="owner-0"):
         grow_here(
-            {"training": agreement(table.schema).model_dump(mode="json")},
+            public_of(agreement(table.schema)),
             folder=tmp_path / "grow",
             private=private,
             on_progress=lambda name, event: None,
