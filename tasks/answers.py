@@ -37,11 +37,11 @@ def answer(request: Request, *, asked_for: datetime, now: datetime) -> Ending:
     except Refused as refusal:
         return _ended("Refused", str(refusal), refusal.private)
     except PartyLost as lost:
-        return _ended("Lost", str(lost), str(lost))
+        return _ended("Lost", _without_places(lost, member), str(lost))
     except InvalidInput as mistake:
         return _ended("Refused", f"{who} cannot take part; {_SAID_MORE}", str(mistake))
     except PartyCrashed as crash:
-        return _ended("Faulty", str(crash), str(crash))
+        return _ended("Faulty", _without_places(crash, member), str(crash))
     except Exception as error:
         sentence = f"{who} failed ({type(error).__name__}); {_SAID_MORE}"
         return _ended("Faulty", sentence, traceback.format_exc())
@@ -61,6 +61,11 @@ def _require_recent(member: Member, asked_for: datetime, now: datetime) -> None:
     gather = parties_of(member).gather
     if (now - asked_for).total_seconds() > gather:
         raise Refused(f"'{member.name}' was asked more than {gather:g} s ago, and is waited for no longer")
+
+
+def _without_places(error: Exception, member: Member) -> str:
+    """The sentence of an error without where things lie on this machine."""
+    return str(error).replace(str(member.store), "its store")
 
 
 def _ended(kind: str, sentence: str, private: str) -> Ending:

@@ -6,6 +6,7 @@ from requests that name nothing private; no table is ever in one place.
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event
@@ -54,8 +55,8 @@ def require_fits(source: Source, mode: str, plan: PartitionPlan | None) -> None:
     if plan is not None:
         raise InvalidInput(f"partition is '{plan.kind}', but owners apart hold what they hold; leave partition out")
     require_declared_categories(read_schema(Path(source.schema_file)))
-    require_server()
-    parties, _ = _analyst(Path(source.parties))
+    parties, member = _analyst(Path(source.parties))
+    require_server(member.prefect)
     if mode == "federated" and parties.aggregator is None:
         raise InvalidInput(
             f"{source.parties} names no 'aggregator', and mode federated needs one; make the parties anew with "
@@ -82,8 +83,14 @@ def announced(source: Apart, split: dict, golden: str | None = None) -> tuple[Da
     try:
         own = announce(member, request)
     except Refused as refusal:
-        raise InvalidInput(refusal.private) from None
-    others, _ = ask({name: request for name in parties.names if name != member.name}, patience=parties.gather)
+        # What a flow run raises is on its server for others to read.
+        print(refusal.private, file=sys.stderr, flush=True)
+        raise InvalidInput(str(refusal)) from None
+    others, _ = ask(
+        {name: request for name in parties.names if name != member.name},
+        server=member.prefect,
+        patience=parties.gather,
+    )
     known = {name: own if name == member.name else others[name] for name in parties.names}
     _each_column_held(schema, {name: one["columns"] for name, one in known.items()})
     holdings = [
@@ -154,7 +161,7 @@ def run_apart(
 
     others = {name: request for name, request in requests.items() if name != member.name}
     dispensable = set(parties.names) if what == "grow" else ()
-    answers, mine = ask(others, patience=parties.gather, meanwhile=own, dispensable=dispensable)
+    answers, mine = ask(others, server=member.prefect, patience=parties.gather, meanwhile=own, dispensable=dispensable)
     ended = {name: _told(folder_of(settings.root, key, name), name, one) for name, one in answers.items()}
     return {name: mine if name == member.name else ended[name] for name in requests if name in (*ended, member.name)}
 

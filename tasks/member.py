@@ -28,6 +28,11 @@ class Member(BaseModel):
     schema_file: Path | None = Field(None, description="This owner's copy of the schema; no other is served.")
     parties: Path = Field(Path(PARTIES), description="This machine's parties.yaml.")
     store: Path = Field(Path("store"), description="Folder for its part and its shares, closed to others.")
+    prefect: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="API of the Prefect server that members are asked through; empty: PREFECT_API_URL.",
+    )
 
     @model_validator(mode="after")
     def _table_and_schema_go_together(self) -> Self:

@@ -170,6 +170,8 @@ def take_part(
         _require_agreed_split(member, request)
         private = private_input(member.store, member.name, _holding(member, request), request.key, request.needs)
         create_once(member.store / AGREED_SPLIT, json.dumps(request.agreement["split"]).encode())
+        # Of two first requests at once, one wrote it.
+        _require_agreed_split(member, request)
     folder = folder_of(member.store, request.key, member.name)
     job = Job(
         program=reference(PROGRAMS[request.what]),

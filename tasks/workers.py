@@ -27,9 +27,9 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.settings import PREFECT_API_URL
+from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL
 from prefect.states import Cancelled, Cancelling, Crashed, State
 
 from components.errors import InvalidInput
@@ -44,24 +44,25 @@ T = TypeVar("T")
 _POLL, _GRACE, _AGAIN = 0.5, 10.0, 2.5
 
 
-def require_server() -> None:
-    """Refuse to ask anybody without a Prefect server that others can reach.
+def require_server(server: str | None) -> None:
+    """Refuse to ask anybody without a Prefect server that others can reach: `server`, or else the one in use.
 
     Raises
     ------
     InvalidInput
-        None is in use.
+        There is none.
     """
-    if not PREFECT_API_URL.value():
+    if not (server or PREFECT_API_URL.value()):
         raise InvalidInput(
-            "owners on other machines are asked through a Prefect server, and none is in use; set PREFECT_API_URL to "
-            "the one they use too"
+            "owners on other machines are asked through a Prefect server, and none is in use; name theirs as 'prefect' "
+            "in owner.yaml, or set PREFECT_API_URL to it"
         )
 
 
 def ask(
     requests: Mapping[str, Request],
     *,
+    server: str | None,
     patience: float,
     meanwhile: Callable[[Event], T] | None = None,
     dispensable: Collection[str] = (),
@@ -70,6 +71,8 @@ def ask(
 
     Parameters
     ----------
+    server
+        API of the Prefect server they are asked through; None for the one this run is on.
     patience
         Seconds for a worker to take a request up.
     meanwhile
@@ -89,16 +92,16 @@ def ask(
     PartyLost, PartyCrashed
         A member died, fell silent, or failed.
     """
-    require_server()
+    require_server(server)
     stop = Event()
-    with get_client(sync_client=True) as prefect, ThreadPoolExecutor(1) as threads:
+    with _client(server) as prefect, ThreadPoolExecutor(1) as threads:
         asked = {
             name: _Asked(name, _deployment(prefect, name), request, name in dispensable)
             for name, request in requests.items()
         }
         try:
             for one in asked.values():
-                one.ask()
+                one.ask(prefect)
             # In this context, so that progress is reported as this stage's.
             own = threads.submit(copy_context().run, meanwhile, stop) if meanwhile else None
             _wait(prefect, list(asked.values()), own, patience)
@@ -123,6 +126,12 @@ def end_left_over(name: str) -> None:
             prefect.set_flow_run_state(run.id, Crashed(message="its machine was started again"), force=True)
 
 
+def _client(server: str | None) -> SyncPrefectClient:
+    if server is None:
+        return get_client(sync_client=True)
+    return SyncPrefectClient(server, auth_string=PREFECT_API_AUTH_STRING.value(), api_key=PREFECT_API_KEY.value())
+
+
 @dataclass
 class _Asked:
     """A member that was asked, once or again; `runs` are all flow runs made for it, the last of which counts."""
@@ -140,15 +149,18 @@ class _Asked:
     def run(self) -> UUID:
         return self.runs[-1]
 
-    def ask(self) -> None:
+    def ask(self, prefect: SyncPrefectClient) -> None:
         self.since, self.gone = time.monotonic(), False
         parameters = {"request": self.request.model_dump(mode="json")}
-        self.runs.append(run_deployment(self.deployment.id, parameters=parameters, timeout=0).id)
+        made = prefect.create_flow_run_from_deployment(
+            self.deployment.id, parameters=parameters, tags=[f"asked by {flow_run.name or 'the analyst'}"]
+        )
+        self.runs.append(made.id)
 
-    def ask_again(self) -> None:
+    def ask_again(self, prefect: SyncPrefectClient) -> None:
         """Ask anew who was lost, ever more slowly: who is turned away each time must not fill the server's lists."""
         if time.monotonic() - self.since > _AGAIN * 2 ** min(len(self.runs), 6):
-            self.ask()
+            self.ask(prefect)
 
 
 def _deployment(prefect: SyncPrefectClient, name: str) -> DeploymentResponse:
@@ -183,7 +195,7 @@ def _wait(prefect: SyncPrefectClient, asked: list[_Asked], own: Future | None, p
         if deadline is None:
             for one in asked:
                 if one.gone and one.is_dispensable:
-                    one.ask_again()
+                    one.ask_again(prefect)
         time.sleep(_POLL)
     failures += [own.exception()] if own and own.done() and own.exception() else []
     if failures:

@@ -124,6 +124,8 @@ def serve(
 
     member = read_member(folder, name=name)
     rows = part_of(member)
+    if member.prefect:
+        os.environ["PREFECT_API_URL"] = member.prefect
     require_a_server()
     os.environ[VARIABLE] = str(member_file(folder).resolve())
     os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", "2")

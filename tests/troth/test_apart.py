@@ -6,13 +6,8 @@ for the scheduled run; registry and dealer are served by `troth parties serve`.
 """
 
 import json
-import os
-import signal
-import socket
 import subprocess
 import sys
-import urllib.request
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +28,12 @@ from components.data.table import Table
 from components.errors import InvalidInput
 from tasks.partition import SplitShares
 from tests.components.boosting.secret_shared.on_bins import as_matrix, xgboost_on_bins
-from tests.troth.conftest import Said, type_command, wait_for
+from tests.troth.conftest import wait_for
+from tests.troth.machines import PATIENCE, World, champion, prefect_server
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 400
 OWNERS = ("insurer", "hospital", "registry")
 MEMBERS = (*OWNERS, "dealer")
 # All rows and features for every tree, so that XGBoost can be told to do the same.
@@ -48,117 +43,12 @@ CANARY_NAME, CANARY_NOTE, CANARY_NUMBER = "canary-person", "canary-note", 31.415
 KNOWN, CLAIMED = ["id", "dose", "site", "sex", "outcome"], ["id", "marker", "age"]
 
 
-def free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
-def ended(process: subprocess.Popen) -> None:
-    """End a process and all it has started."""
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait(60)
-
-
-@dataclass
-class World:
-    """Machines, each a folder; `pipeline` runs on the hospital's."""
-
-    folder: Path
-    prefect: str
-    processes: dict[str, subprocess.Popen] = field(default_factory=dict)
-
-    def environment(self, name: str) -> dict[str, str]:
-        dropped = ("TROTH_HOME", "TROTH_OWNER", "PREFECT_HOME", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
-        kept = {key: value for key, value in os.environ.items() if key not in dropped}
-        home = self.folder / name / "home"
-        return kept | {"TROTH_HOME": str(home), "PREFECT_API_URL": self.prefect, "PREFECT_LOGGING_LEVEL": "INFO"}
-
-    def troth(self, *words: object) -> list[str]:
-        return [sys.executable, "-c", "from troth.app import main; main()", *map(str, words)]
-
-    def start(self, name: str, command: list[str], **more: str) -> subprocess.Popen:
-        with open(self.folder / name / "printed.txt", "ab") as printed:
-            return subprocess.Popen(
-                command,
-                cwd=self.folder / name,
-                env=self.environment(name) | more,
-                stdin=subprocess.DEVNULL,
-                stdout=printed,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def serve(self, name: str) -> None:
-        self.processes[name] = self.start(name, self.troth("parties", "serve", "parties", "--as", name))
-
-    def work(self, name: str) -> None:
-        """Start the worker of a member's pool."""
-        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", f"owner-{name}", "--limit", "1"]
-        more = {"TROTH_OWNER": str(self.folder / name / "parties"), "PREFECT_WORKER_QUERY_SECONDS": "1"}
-        self.processes[name] = self.start(name, command, PREFECT_HOME=str(self.folder / name / "worker"), **more)
-
-    def kill(self, name: str) -> None:
-        ended(self.processes.pop(name))
-
-    def words(self, **training: object) -> tuple:
-        """`troth run tabular` with the owners apart."""
-        base = ("run", "tabular", "--mode", "secret_shared", "--parties", "parties", "--schema", "people.yaml")
-        options = [("--set", f"{name}={value}") for name, value in {**QUICK, **training}.items()]
-        return *base, "--policy", "policy.yaml", *(word for option in options for word in option)
-
-    def train(self, **training: object) -> Said:
-        done = subprocess.run(
-            self.troth(*self.words(**training)),
-            cwd=self.folder / "hospital",
-            env=self.environment("hospital"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=400,
-        )
-        return Said(done.returncode, done.stdout, done.stderr)
-
-    def announced(self, split: dict = SPLIT):
-        """What the pipeline is told before it trains, asked from this process."""
-        from tasks.apart import announced
-        from tasks.inputs import Apart
-
-        here = self.folder / "hospital"
-        source = Apart(schema_file=str(here / "people.yaml"), parties=str(here / "parties"))
-        with temporary_settings({PREFECT_API_URL: self.prefect}):
-            return announced(source, split)
-
-    def printed(self, name: str) -> str:
-        return (self.folder / name / "printed.txt").read_text()
-
-    def write(self, name: str, rows: pa.Table) -> None:
-        pyarrow.csv.write_csv(rows, self.folder / name / "rows.csv")
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """The folder and the address of a Prefect server."""
-    folder, [port] = tmp_path_factory.mktemp("prefect"), free_ports(1)
-    environment = os.environ | {"PREFECT_HOME": str(folder), "PREFECT_SERVER_API_PORT": str(port)}
-    # SQLite makes writers wait for one another, for long where everything runs on two cores.
-    environment["PREFECT_SERVER_DATABASE_TIMEOUT"] = "60"
-    environment.pop("PREFECT_API_URL", None)
-    with open(folder / "log.txt", "wb") as log:
-        command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-
-    def answers() -> bool:
-        try:
-            return urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2).status == 200
-        except OSError:
-            return False
-
-    wait_for(answers, "Prefect server", patience=PATIENCE)
-    yield folder, f"http://127.0.0.1:{port}/api"
-    ended(process)
+    folder = tmp_path_factory.mktemp("prefect")
+    with prefect_server(folder) as address:
+        yield folder, address
 
 
 @pytest.fixture(scope="module")
@@ -172,26 +62,9 @@ def schema(people_schema) -> dict:
 def world(tmp_path_factory, server, schema, people, empty_store):
     """Four machines that share a Prefect server and certificates of one authority, with all workers at work."""
     folder = tmp_path_factory.mktemp("world")
-    world = World(folder, server[1])
-    hosts = [f"--host={name}=127.0.0.1:{port}" for name, port in zip(OWNERS, free_ports(3), strict=True)]
-    owners = [word for name in OWNERS for word in ("--owner", name)]
-    more = ("--analyst", "hospital", "--timeout", "10")
-    assert type_command("parties", "init", folder / "all", *owners, *hosts, *more).code == 0
-    for name in MEMBERS:
-        keys = folder / name / "parties"
-        (folder / name / "home").mkdir(parents=True)
-        keys.mkdir()
-        for file in ("parties.yaml", "authority.pem", f"{name}.pem", f"{name}.key"):
-            (keys / file).write_bytes((folder / "all" / file).read_bytes())
-        (keys / f"{name}.key").chmod(0o600)
-        own = {"name": name}
-        if name != "dealer":
-            own |= {"table": "../rows.csv", "schema_file": "../people.yaml", "store": "../store"}
-            (folder / name / "people.yaml").write_text(yaml.safe_dump(schema, sort_keys=False))
-        (keys / "owner.yaml").write_text(yaml.safe_dump(own))
+    world = World(folder, server[1], "secret_shared", QUICK)
+    world.hand_out(OWNERS, ("dealer",), schema)
     (folder / "hospital" / "home" / "mlflow.db").write_bytes(empty_store.read_bytes())
-    judged_by = {"name": "test", "beats_constant": {}, "flip_budget": {"nfr": 0.5}}
-    (folder / "hospital" / "policy.yaml").write_text(yaml.safe_dump(judged_by))
     everyone = people(600)
     world.write("hospital", everyone.select(KNOWN).slice(0, 350))
     world.write("registry", everyone.select(KNOWN).slice(350))
@@ -224,15 +97,15 @@ def deploy(world: World) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def champion(home: Path, name: str):
-    """A champion in a home, as whoever serves it loads it."""
-    from tasks.loader import load
+def announced(world: World, split: dict = SPLIT):
+    """What the pipeline is told before it trains, asked from this process."""
+    from tasks.apart import announced
+    from tasks.inputs import Apart
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TROTH_HOME", str(home))
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow.db")
-        patch.setenv("MLFLOW_REGISTRY_URI", f"sqlite:///{home}/mlflow.db")
-        return load(f"models:/{name}@champion")
+    here = world.folder / "hospital"
+    source = Apart(schema_file=str(here / "people.yaml"), parties=str(here / "parties"))
+    with temporary_settings({PREFECT_API_URL: world.prefect}):
+        return announced(source, split)
 
 
 def assert_as_xgboost(world: World, name: str, everyone: pa.Table, schema: dict) -> None:
@@ -313,7 +186,7 @@ def test_another_split_is_refused(trained, world):
         with pytest.raises(
             InvalidInput, match="owner '(insurer|registry)' has agreed to .*'troth'.*'other'"
         ) as refusal:
-            world.announced({**SPLIT, "salt": "other"})
+            announced(world, {**SPLIT, "salt": "other"})
     finally:
         aside.rename(agreed)
     assert str(world.folder) not in str(refusal.value)
@@ -323,7 +196,7 @@ def test_a_column_by_another_name(world, kept_rows):
     path = world.folder / "insurer" / "rows.csv"
     path.write_bytes(path.read_bytes().replace(b'"marker"', b'"markr"', 1))
     with pytest.raises(InvalidInput, match="'marker'.*insurer has age"):
-        world.announced()
+        announced(world)
 
 
 def test_a_column_that_does_not_fit_is_named_and_its_values_are_not(world, kept_rows):
@@ -332,7 +205,7 @@ def test_a_column_that_does_not_fit_is_named_and_its_values_are_not(world, kept_
     texts = pa.array(["secret-reading", *map(str, rows["marker"].to_pylist()[1:])])
     world.write("insurer", rows.set_column(rows.column_names.index("marker"), "marker", texts))
     with pytest.raises(InvalidInput, match="'insurer'.*'marker'") as refusal:
-        world.announced()
+        announced(world)
     assert "secret-reading" not in str(refusal.value)
     assert "secret-reading" in world.printed("insurer")
 

@@ -53,7 +53,7 @@ def test_help(helped, words):
 
     assert code == 0
     assert "Usage:" in text
-    is_group = words in {(), ("run",), ("data",), ("ledger",), ("parties",)}
+    is_group = words in {(), ("run",), ("data",), ("ledger",), ("parties",), ("keys",)}
     assert is_group or " ".join(["troth", *words]) in text.split("Example", 1)[1]
 
 
