@@ -18,15 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from components.federated import Content, Federation, Files, Owner, SecureBatch, least_survivors
 from components.federated.batch import Batch
 from components.federated.collector import Collection
-from components.federated.identity import Identity
+from components.federated.identity import issued
 from components.federated.member import Member
-from components.parties.certificates import Authority, make_authority, pem
+from components.parties.certificates import make_authority, pem
 
 MESSAGES = 6
 
@@ -50,7 +48,7 @@ def in_one_process(count: int, vector: np.ndarray, plain: float) -> tuple[float,
     threshold = least_survivors(count)
     members = {
         name: Member(
-            identity_of(name, authority),
+            issued(name, authority),
             authority=authority.certificate,
             members=names,
             threshold=threshold,
@@ -147,12 +145,6 @@ def best(function: Callable, repeats: int = 20) -> float:
         function()
         spent.append(time.thread_time() - started)
     return min(spent)
-
-
-def identity_of(name: str, authority: Authority) -> Identity:
-    certificate, key = authority.issue(name)
-    shown = x509.load_pem_x509_certificate(certificate).public_bytes(Encoding.DER)
-    return Identity(name, shown, load_pem_private_key(key, password=None))
 
 
 def write_files(folder: Path, names: list[str]) -> None:

@@ -15,12 +15,13 @@ from components.data.part import require_declared_categories
 from components.data.reading import read_table
 from components.data.schema import Schema, read_schema
 from components.errors import InvalidInput
+from components.federated.selection import Selection
 from components.mpc.launch import Ended
 from components.parties.file import Parties, read_parties
-from components.partition import Mixed, PartitionPlan, Single, Vertical
+from components.partition import Crowd, Mixed, PartitionPlan, Single, Vertical
 from components.reporting import OwnerSummary
 from components.secret_file import create_once
-from tasks.inputs import Apart, Source
+from tasks.inputs import Apart, RandHie, Source
 from tasks.member import Member, read_member
 from tasks.own_part import Needs, Refused, Request, announce, folder_of, part_of, take_part
 from tasks.references import Data, Holding
@@ -28,8 +29,8 @@ from tasks.settings import Settings
 from tasks.workers import ask, require_server
 
 
-def require_fits(source: Source, mode: str, plan: PartitionPlan | None) -> None:
-    """Refuse what a mode cannot do with a source or a plan, before any work is done.
+def require_fits(source: Source, mode: str, plan: PartitionPlan | None, selection: Selection | None = None) -> None:
+    """Refuse what a mode cannot do with a source, a plan or a selection, before any work is done.
 
     Raises
     ------
@@ -41,6 +42,17 @@ def require_fits(source: Source, mode: str, plan: PartitionPlan | None) -> None:
         raise InvalidInput(
             "partition.missing_rows is 'keep', but in mode secret_shared nobody knows which rows a side lacks; use drop"
         )
+    if selection and mode != "federated":
+        raise InvalidInput(
+            f"a selection of {selection.owners} owners is for mode federated, and mode is '{mode}'; leave it out"
+        )
+    if isinstance(plan, Crowd) and (mode != "federated" or selection is None):
+        raise InvalidInput(
+            "partition is 'crowd', which needs mode federated and a selection, such as --mode federated --select 50"
+        )
+    # A source without sites has one owner unless told.
+    if plan is None and mode == "federated" and not isinstance(source, RandHie | Apart):
+        plan = Single()
     if mode == "federated" and isinstance(plan, Vertical | Mixed | Single):
         raise InvalidInput(
             f"partition is '{plan.kind}', but mode federated needs two owners or more who hold rows of all columns; "

@@ -23,6 +23,7 @@ from components.data.predictions import Predictions
 from components.data.schema import Schema
 from components.data.table import GroupColumn
 from components.errors import InvalidInput
+from components.federated.selection import Selection
 from components.mpc.launch import Ended
 from components.secret_file import create_once
 from tasks.apart import aggregator_of, analyst_of, root_of, run_apart
@@ -47,22 +48,26 @@ class AtOwners:
 
 
 def train_with_aggregator(
-    settings: Settings, data: Data, parameters: BoostingParameters, said: Said
+    settings: Settings, data: Data, parameters: BoostingParameters, selection: Selection | None, said: Said
 ) -> tuple[xgboost.Booster, TrainingRecord, list[dict]]:
     """Train on the owners' training rows; the model, its record, and what happened in each round.
 
     Raises
     ------
     InvalidInput
-        Owners do not all hold every column, or there is only one.
+        Owners do not all hold every column, there is only one, or more are to be selected than there are.
     """
     _require_rows_dealt(data)
-    split = data["split"]
-    agreement = Agreement(
-        schema_text=data["schema"], salt=split["salt"], shares=tuple(split["shares"]), parameters=parameters
-    )
-    public = _public(data) | {"parameters": parameters.model_dump(mode="json")}
-    key = f"grow-{_digest([public, sorted(holding['digest'] for holding in data['holdings'])])}"
+    if selection and selection.owners > len(data["holdings"]):
+        raise InvalidInput(
+            f"selection asks for {selection.owners} owners a round and there are {len(data['holdings'])}; ask for fewer"
+        )
+    agreement = agreement_of(data, parameters, selection)
+    public = _public(data) | {
+        "parameters": parameters.model_dump(mode="json"),
+        "selection": selection and selection.model_dump(mode="json"),
+    }
+    key = f"grow-{digest_of([public, sorted(holding['digest'] for holding in data['holdings'])])}"
     folder = settings.root / "together" / key
     with waiting(settings, key):
         done = folder / "done.json"
@@ -70,14 +75,20 @@ def train_with_aggregator(
             ended = _run(settings, data, "grow", key, public, said)
             create_once(done, json.dumps(_told(data, ended)).encode())
         told = json.loads(done.read_text())
-    return from_document(json.loads(told["model"])), _record(agreement, told), told["rounds"]
+    return from_document(json.loads(told["model"])), record_of(agreement, told), told["rounds"]
+
+
+def agreement_of(data: Data, parameters: BoostingParameters, selection: Selection | None) -> Agreement:
+    """What all owners of the data must have alike."""
+    salt, shares = data["split"]["salt"], tuple(data["split"]["shares"])
+    return Agreement(schema_text=data["schema"], salt=salt, shares=shares, parameters=parameters, selection=selection)
 
 
 def score_at_owners(settings: Settings, data: Data, models: Mapping[str, xgboost.Booster], said: Said) -> AtOwners:
     """Predictions of models (by name) on every owner's held-out rows, computed by the owner."""
     schema, texts = schema_of(data), [json.dumps(to_document(model)) for model in models.values()]
     public = _public(data)
-    key = f"rate-{_digest([public, sorted(holding['digest'] for holding in data['holdings']), texts])}"
+    key = f"rate-{digest_of([public, sorted(holding['digest'] for holding in data['holdings']), texts])}"
     analyst = analyst_of(data) if data.get("parties") else next(iter(public["columns"]))
     with waiting(settings, key):
         asked = folder_of(root_of(settings, data, analyst), key, analyst) / MODELS
@@ -114,7 +125,8 @@ def _public(data: Data) -> dict:
     return {"schema": data["schema"], "columns": columns, "split": data["split"]}
 
 
-def _digest(document: list) -> str:
+def digest_of(document: list) -> str:
+    """Names what follows from a document."""
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:20]
 
 
@@ -141,7 +153,8 @@ def _told(data: Data, ended: Mapping[str, Ended]) -> dict:
     return {**ended[aggregator].document, "model": ended[knows].document["model"], "counts": counts}
 
 
-def _record(agreement: Agreement, told: Mapping) -> TrainingRecord:
+def record_of(agreement: Agreement, told: Mapping) -> TrainingRecord:
+    """The record of a training, from its rounds, its rows, and what each process counted of itself."""
     rounds, counts = told["rounds"], told["counts"]
     return TrainingRecord(
         mode="federated",

@@ -45,7 +45,7 @@ def scored_rows(
     client: MlflowClient, settings: Settings, data: Data, trained: Trained, champion: Champion | None
 ) -> Scored:
     """Score every candidate, the champion and the noise floor's model, in the way the training mode allows."""
-    if trained["mode"] == "pooled":
+    if trained["mode"] == "pooled" or "crowd" in data:
         return _on_tables(client, data, trained, champion)
     if trained["mode"] == "federated":
         return _at_owners(client, settings, data, trained, champion)

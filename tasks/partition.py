@@ -14,7 +14,7 @@ from components.data.reading import read_table
 from components.data.split import PARTS, SALT, SHARES, Split
 from components.data.table import Table
 from components.errors import InvalidInput
-from components.partition import ByColumn, Mixed, PartitionPlan, Single, Vertical, deal, held, write_holding
+from components.partition import ByColumn, Crowd, Mixed, PartitionPlan, Single, Vertical, deal, held, write_holding
 from components.reporting import OwnerSummary
 from components.reporting.owners import owner_summaries
 from tasks.apart import announced
@@ -87,6 +87,8 @@ def partition(
             rows=len(table),
             through=None,
         )
+        if isinstance(plan, Crowd):
+            data["crowd"] = {"plan": plan.model_dump(mode="json"), "seed": seed}
         # What owners hold together, which is less than the table where a side lacks rows of the other.
         joined, count = joined_table(data)
         part = divide(data)
@@ -116,11 +118,10 @@ def partition(
         here.record(table.schema.model_dump(mode="json", exclude_none=True), "schema.yaml")
         _show(owners)
         logger().info(
-            "dealt %s rows of %s to %d owner%s%s",
+            "dealt %s rows of %s to %s%s",
             f"{len(table):,}",
             table.schema.name,
-            len(owners),
-            "" if len(owners) == 1 else "s",
+            _told(plan, len(owners)),
             ""
             if not any(count.lacking.values())
             else f"; {count.joined:,} of {count.known:,} rows known to any side are joined, rows that a side lacks are "
@@ -158,6 +159,12 @@ def dealt_by(plan: PartitionPlan) -> tuple[str, ...]:
             return (column,)
         case _:
             return ()
+
+
+def _told(plan: PartitionPlan, owners: int) -> str:
+    if isinstance(plan, Crowd):
+        return f"a crowd of {plan.owners:,}"
+    return "1 owner" if owners == 1 else f"{owners} owners"
 
 
 def _require_apart(golden: Table, table: Table, path: str) -> None:

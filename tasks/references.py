@@ -31,7 +31,7 @@ class Data(TypedDict):
     """A partitioned table: who holds what, what it means, how persons are split, the newest time.
 
     `schema` is JSON text, since the order of its features is the order of the model's. `parties` is the parties.yaml of
-    owners who are on machines of their own.
+    owners who are on machines of their own; `crowd` the plan and seed by which one store stands for very many owners.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Data(TypedDict):
     rows: int
     through: float | None
     parties: NotRequired[str]
+    crowd: NotRequired[dict]
 
 
 class Stored(TypedDict):
@@ -125,6 +126,15 @@ class Promoted(TypedDict):
     because: str
     why: str
     figures: dict[str, float]
+
+
+class Publication(TypedDict):
+    """A user's live version of an encrypted model."""
+
+    user: str
+    name: str
+    version: str
+    epoch: int
 
 
 class Rechecked(TypedDict):

@@ -9,7 +9,9 @@ from components.boosting.model import require_updatable
 from components.boosting.modes import require_mode
 from components.boosting.parameters import BoostingParameters
 from components.data.table import Table
+from components.federated.selection import Selection
 from tasks.champion import Champion, champion_at_start
+from tasks.crowd import train_crowd
 from tasks.evidence import keep_model
 from tasks.federation import train_with_aggregator
 from tasks.held_out import NOISE
@@ -23,7 +25,14 @@ from tasks.tracking import Stage, connect, stage_run
 
 
 @stage(version=3, run_name="train {mode}")
-def train(run: Run, data: Data, mode: str, parameters: BoostingParameters, plan: CandidatePlan) -> Trained:
+def train(
+    run: Run,
+    data: Data,
+    mode: str,
+    parameters: BoostingParameters,
+    plan: CandidatePlan,
+    selection: Selection | None = None,
+) -> Trained:
     """Train every candidate and keep each as a file of the stage's run.
 
     The champion is pinned to the version the flow began with, so that candidates, flips and promotion all speak of the
@@ -34,11 +43,13 @@ def train(run: Run, data: Data, mode: str, parameters: BoostingParameters, plan:
     with stage_run(client, run, "train") as here:
         champion = champion_at_start(client, settings, run)
         here.parameters({"mode": mode, **parameters.model_dump(), "candidates": plan.model_dump()})
+        if selection:
+            here.parameters({"selection": selection.model_dump()})
         here.dataset(data["name"], data["digest"], {"source": data["name"], "part": "train"}, "training")
         if mode == "pooled":
             made, noise, shares = *_pooled(here, data, champion, parameters, plan), {}
         elif mode == "federated":
-            made, noise, shares = _federated(here, settings, data, champion, parameters, plan), None, {}
+            made, noise, shares = _federated(here, settings, data, champion, parameters, plan, selection), None, {}
         else:
             made, shares = _on_shares(settings, data, champion, parameters, plan)
             noise = None
@@ -103,8 +114,9 @@ def _federated(
     champion: Champion | None,
     parameters: BoostingParameters,
     plan: CandidatePlan,
+    selection: Selection | None,
 ) -> list[Candidate]:
-    """The retrain on sums of all owners, and its blends with the champion."""
+    """The retrain on sums of owners, and its blends with the champion."""
     _require_apart(data, champion, plan)
     progress = reporter("training")
 
@@ -114,7 +126,8 @@ def _federated(
             note = f"round {event['tree']}, {event['members']} owners, {received:,.1f} MB received"
             progress(event["tree"], parameters.rounds, note)
 
-    booster, record, rounds = train_with_aggregator(settings, data, parameters, said)
+    together = train_crowd if "crowd" in data else train_with_aggregator
+    booster, record, rounds = together(settings, data, parameters, selection, said)
     here.record(rounds, "rounds.json")
     here.curve("selection_loss", {one["number"] + 1: one["loss"] for one in rounds if one["loss"] is not None})
     here.curve("bytes_a_round", {one["number"] + 1: one["received"] + one["sent"] for one in rounds})

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from components.boosting.parameters import BoostingParameters
 from components.data.schema import first_finding, read_yaml, validated
 from components.errors import InvalidInput
+from components.federated.selection import Selection
 from components.partition import PartitionPlan
 from tasks.inputs import Apart, MultipleSclerosis, OwnTable, RandHie, Source, two_sides
 
@@ -63,6 +64,8 @@ def partition_of(text: str, source: Source) -> PartitionPlan:
                 return _PLAN.validate_python({"kind": "by_column", "column": column})
             case "label_skew" | "quantity_skew", [owners, alpha]:
                 return _PLAN.validate_python({"kind": kind, "owners": owners, "alpha": alpha})
+            case "crowd", [owners, *skew] if len(skew) <= 1:
+                return _PLAN.validate_python({"kind": "crowd", "owners": owners, **({"skew": skew[0]} if skew else {})})
             case "vertical", []:
                 return _PLAN.validate_python({"kind": "vertical", "columns": two_sides(source)})
         if text.endswith((".yaml", ".yml")):
@@ -71,8 +74,22 @@ def partition_of(text: str, source: Source) -> PartitionPlan:
         raise InvalidInput(first_finding(error, f"--partition {text}", tagged=True)) from None
     raise InvalidInput(
         f"--partition {text} is not known; use single, even:3, by:site, label_skew:3:0.5, "
-        "quantity_skew:3:1.0, vertical, or a YAML file"
+        "quantity_skew:3:1.0, crowd:100000, vertical, or a YAML file"
     )
+
+
+def selection_of(text: str, seed: int) -> Selection:
+    """Which owners take part in a round, from `50`, `50:activity` or `50:mixture:0.3`."""
+    owners, *rest = text.split(":")
+    given: dict[str, object] = {"owners": owners, "seed": seed}
+    match rest:
+        case [by]:
+            given["by"] = by
+        case ["mixture", share]:
+            given |= {"by": "mixture", "uniform_share": share}
+        case [_, *_]:
+            raise InvalidInput(f"--select {text} is not known; write it like 50, 50:activity or 50:mixture:0.3")
+    return validated(Selection, given, f"--select {text}")
 
 
 def training_of(assignments: list[str], seed: int) -> BoostingParameters:

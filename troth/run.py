@@ -40,7 +40,14 @@ def tabular(
     partition: Annotated[
         str | None,
         typer.Option(
-            help="Who holds what: single, even:3, by:site, label_skew:3:0.5, quantity_skew:3:1, vertical, or YAML."
+            help="Who holds what: single, even:3, by:site, label_skew:3:0.5, quantity_skew:3:1, crowd:100000, "
+            "vertical, or YAML."
+        ),
+    ] = None,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            help="Owners a round, in mode federated: 50, 50:activity (by rows), 50:mixture:0.3; all unless told."
         ),
     ] = None,
     policy: PolicyName = "default",
@@ -65,12 +72,14 @@ def tabular(
 
     `troth run tabular --mode federated --partition by:site`
 
+    `troth run tabular --source multiple_sclerosis --rows 500000 --mode federated --partition crowd:100000 --select 50`
+
     `troth run tabular --mode secret_shared --parties parties --schema people.yaml`
     """
     from components.boosting.modes import require_mode
     from flows.tabular import tabular as flow
     from tasks.policies import load_policy
-    from troth.arguments import partition_of, source_of, training_of
+    from troth.arguments import partition_of, selection_of, source_of, training_of
     from troth.outcome import show
     from troth.session import require_a_ui, session
 
@@ -83,6 +92,7 @@ def tabular(
         "data": chosen,
         "partition_plan": partition_of(partition, chosen) if partition else None,
         "mode": mode,
+        "selection": selection_of(select, seed) if select else None,
         "training": training_of(set_ or [], seed),
         "policy": policy,
         "golden": str(golden) if golden else None,

@@ -1,7 +1,7 @@
 """What a batch of sums is, publicly: which run, who may take part, how many must be left, how many sums.
 
-Members and threshold are in every member's own configuration, so the collector can invent neither. The batch's digest
-is in all that is signed, derived or sealed for it.
+Members, threshold and the fewest that may make a batch are in every member's own configuration, so the collector can
+invent none of them. The batch's digest is in all that is signed, derived or sealed for it.
 """
 
 from dataclasses import asdict, dataclass
@@ -61,6 +61,11 @@ def least_survivors(members: int, *, colluding: int = 0) -> int:
     only, the c others both. Two stories thus need 2 t <= n + c, and t is the least number that makes this false.
     """
     return (members + colluding) // 2 + 1
+
+
+def survivors_of(roster: int, *, members: int, threshold: int) -> int:
+    """The threshold of a batch of only some members, which withstands as many who collude as the one of all does."""
+    return least_survivors(roster, colluding=max(0, 2 * (threshold - 1) - members))
 
 
 def check_members(members: tuple[str, ...], threshold: int) -> None:

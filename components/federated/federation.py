@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import grpc
+from cryptography import x509
 
 from components.errors import InvalidInput
 from components.federated.batch import check_members, least_survivors
@@ -28,6 +29,7 @@ from components.federated.channel import (
 )
 from components.federated.content import Content, read_content
 from components.federated.frame import Json, Octets, pack
+from components.federated.identity import read_authority
 from components.federated.seats import OnEvent, Seats
 from components.federated.violation import ProtocolViolation, TooFewMembers
 
@@ -129,6 +131,11 @@ class Federation:
         ours = isinstance(error, InvalidInput | ProtocolViolation | TooFewMembers)
         self._seats.end(None if error is None else str(error) if ours else f"{self.role} '{self.name}' failed")
         self._server.stop(_LINGER).wait()
+
+    @property
+    def authority(self) -> x509.Certificate:
+        """Whose certificates say who is who."""
+        return read_authority(self.files.authority)
 
     def present(self) -> dict[str, str]:
         """Members that are there now, with the session of each, which changes when its process starts again."""

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from components.errors import InvalidInput
 from components.federated.frame import bind
 from components.federated.violation import ProtocolViolation
-from components.parties.certificates import faults, named_in
+from components.parties.certificates import Authority, faults, named_in
 
 _PRODUCT = "troth federated 1"
 
@@ -48,6 +48,13 @@ def read_identity(name: str, *, certificate: Path, key: Path, authority: Path) -
         raise InvalidInput(found[0])
     shown = x509.load_pem_x509_certificate(certificate.read_bytes())
     return Identity(name, shown.public_bytes(Encoding.DER), load_pem_private_key(key.read_bytes(), password=None))
+
+
+def issued(name: str, authority: Authority) -> Identity:
+    """A fresh identity, for whoever has the authority's key at hand."""
+    certificate, key = authority.issue(name)
+    shown = x509.load_pem_x509_certificate(certificate)
+    return Identity(name, shown.public_bytes(Encoding.DER), load_pem_private_key(key, password=None))
 
 
 def read_authority(path: Path) -> x509.Certificate:

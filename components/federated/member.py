@@ -14,7 +14,7 @@ from cryptography import x509
 
 from components.errors import InvalidInput
 from components.federated.advertisement import Agreement, advertise, read_agreement
-from components.federated.batch import Batch, check_members, decode_batch
+from components.federated.batch import Batch, check_members, decode_batch, survivors_of
 from components.federated.context import (
     DELIVERY,
     MASKED,
@@ -84,7 +84,9 @@ class Member:
     members
         Names of all that may take part, this one among them.
     threshold
-        How many must be left for a sum to be revealed; see `least_survivors`.
+        How many of all must be left for a sum to be revealed; see `least_survivors` and, of fewer, `survivors_of`.
+    roster
+        The fewest members that a batch may be of, where not all take part each time; all unless told.
     run
         Name of the run; a batch of another is refused.
     collector
@@ -104,6 +106,7 @@ class Member:
         members: tuple[str, ...],
         threshold: int,
         run: str,
+        roster: int = 0,
         collector: str = "aggregator",
     ):
         check_members(members, threshold)
@@ -111,6 +114,7 @@ class Member:
             raise InvalidInput(f"'{identity.name}' is none of the members; use one of {', '.join(members)}")
         self.name, self.run, self.members, self.threshold = identity.name, run, tuple(sorted(members)), threshold
         self._identity, self._authority, self._collector = identity, authority, collector
+        self._roster = roster or len(members)
         self._last = -1
         self._held: _Held | None = None
 
@@ -119,7 +123,7 @@ class Member:
         """Step 1: draw the secrets of a new batch and sign their public keys."""
         self.forget()
         batch = decode_batch(announcement, sender=self._collector)
-        if (batch.run, batch.members, batch.threshold) != (self.run, self.members, self.threshold):
+        if batch.run != self.run or not self._may_be(batch.members, batch.threshold):
             raise self._refusal("announced a batch of another run, with other members, or with another threshold")
         if batch.number <= self._last:
             raise self._refusal(f"announced batch {batch.number} after batch {self._last}")
@@ -129,6 +133,14 @@ class Member:
         advertised = advertise(self._identity, batch, sealing=sealing, masking=masking, seeds=seeds)
         self._held = _Held(batch, sealing, masking, seeds, advertised)
         return advertised
+
+    def _may_be(self, roster: tuple[str, ...], threshold: int) -> bool:
+        return (
+            list(roster) == sorted(set(roster))
+            and {self.name} <= set(roster) <= set(self.members)
+            and len(roster) >= self._roster
+            and threshold == survivors_of(len(roster), members=len(self.members), threshold=self.threshold)
+        )
 
     @_fails_closed
     def share(self, advertisements: Octets) -> bytes:
@@ -165,7 +177,7 @@ class Member:
             raise self._refusal("sent a damaged delivery")
         sharers = tuple(sorted({*dealers, self.name}))
         known = held.agreement.by_name.keys()
-        if len(sharers) != len(dealers) + 1 or not known >= set(sharers) or len(sharers) < self.threshold:
+        if len(sharers) != len(dealers) + 1 or not known >= set(sharers) or len(sharers) < held.batch.threshold:
             raise self._refusal("delivered shares of strangers, of somebody twice, or of too few")
         for dealer, content in zip(dealers, sealed, strict=True):
             opened = unseal(*self._sealing(dealer, dealer, self.name), bytes(content))
@@ -216,8 +228,8 @@ class Member:
             raise self._refusal("sent damaged survivors")
         if sorted(set(named)) != named or not {self.name} <= set(named) <= set(held.sharers):
             raise self._refusal("named survivors that cannot be")
-        if len(named) < self.threshold:
-            raise self._refusal(f"wants to go on with {len(named)} survivors where {self.threshold} are needed")
+        if len(named) < held.batch.threshold:
+            raise self._refusal(f"wants to go on with {len(named)} survivors where {held.batch.threshold} are needed")
         held.stage[message], held.signed[message] = SIGNED, tuple(named)
         signature = self._identity.sign(SURVIVORS, self._statement(message))
         return pack(SIGNED, {"agreement": held.agreement.digest.hex(), "message": message}, [signature])
@@ -234,8 +246,9 @@ class Member:
         survivors = held.signed[message]
         if not set(signers) <= set(survivors) or len(parts) != len(signers):
             raise self._refusal("sent signatures of members that are no survivors")
-        if len(set(signers)) < max(self.threshold, len(signers)):
-            raise self._refusal(f"shows {len(set(signers))} signatures where {self.threshold} different are needed")
+        needed = held.batch.threshold
+        if len(set(signers)) < max(needed, len(signers)):
+            raise self._refusal(f"shows {len(set(signers))} signatures where {needed} different are needed")
         for name, signature in zip(signers, parts, strict=True):
             key = held.agreement.by_name[name].signer
             if not signed_by(key, bytes(signature), SURVIVORS, self._statement(message)):

@@ -1,22 +1,21 @@
 """An owner's end: dial the aggregator, do what it asks, and give nothing away that was not asked for by name.
 
-Two kinds of handlers answer: those of `answers`, whose answer the aggregator reads, and those of `sums`, whose vector
-leaves this process masked and no other way. A broken connection is dialled again and the last answer sent once more; a
-new process has forgotten the batch, and comes back at the next one.
+A broken connection is dialled again and the last answer sent once more; a new process has forgotten the batch, and
+comes back at the next one.
 """
 
 import queue
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 import grpc
-import numpy as np
 
 from components.errors import InvalidInput
+from components.federated.answering import Answer, Answering, Vector
 from components.federated.batch import least_survivors
 from components.federated.channel import (
     ANSWER,
@@ -32,14 +31,10 @@ from components.federated.channel import (
     introduction,
     objection,
 )
-from components.federated.content import Content, read_content
-from components.federated.frame import Json, Octets, pack, unpack
+from components.federated.frame import Json, pack, unpack
 from components.federated.identity import read_authority, read_identity
 from components.federated.member import Member
 from components.federated.violation import ProtocolViolation
-
-Answer = Callable[[Content], Content]
-Vector = Callable[[Content], np.ndarray]
 
 _RETRY = 0.5
 _FINAL = frozenset(
@@ -68,6 +63,8 @@ class Owner:
         "host:port" of the aggregator, and the name in its certificate.
     members, threshold, agreement
         As the aggregator has them; an owner that has others does not take part.
+    roster
+        The fewest members that a sum may be of; all unless told.
     answers, sums
         Handlers by name: of questions, and of sums, which return a row of uint64.
     timeout
@@ -84,6 +81,7 @@ class Owner:
     aggregator: str
     members: tuple[str, ...]
     threshold: int = 0
+    roster: int = 0
     agreement: Mapping[str, Json] = field(default_factory=dict)
     answers: Mapping[str, Answer] = field(default_factory=dict)
     sums: Mapping[str, Vector] = field(default_factory=dict)
@@ -98,7 +96,7 @@ class Owner:
         )
         self._authority = read_authority(self.files.authority)
         self._session = secrets.token_hex(16)
-        self._member: Member | None = None
+        self._answering: Answering | None = None
         self._last: tuple[int, bytes] = (0, b"")
 
     def take_part(self) -> None:
@@ -125,8 +123,8 @@ class Owner:
                         self._weigh(error, deadline)
                 time.sleep(_RETRY)
         finally:
-            if self._member is not None:
-                self._member.forget()
+            if self._answering is not None:
+                self._answering.member.forget()
 
     def _stay(self, channel: grpc.Channel) -> Iterator[None]:
         """Follow instructions on one stream until the aggregator ends it; yields after each."""
@@ -159,16 +157,18 @@ class Owner:
         run = document.get("run")
         if not isinstance(run, str) or not run:
             raise ProtocolViolation(self.aggregator, "sent a damaged welcome")
-        if self._member is None:
-            self._member = Member(
+        if self._answering is None:
+            member = Member(
                 self._identity,
                 authority=self._authority,
                 members=self.members,
                 threshold=self.threshold,
                 run=run,
+                roster=self.roster,
                 collector=self.aggregator,
             )
-        elif run != self._member.run:
+            self._answering = Answering(member, self.answers, self.sums, self.aggregator)
+        elif run != self._answering.member.run:
             raise AggregatorLost(f"{self.role} '{self.aggregator}' was started again; start '{self.name}' again too")
 
     def _ended(self, frame: bytes) -> bool:
@@ -188,7 +188,7 @@ class Owner:
             raise ProtocolViolation(self.aggregator, f"sent instruction {number!r} after {self._last[0]}")
         if number > self._last[0]:
             self._last = (number, b"")
-            answer, content = self._answer(step, document, parts)
+            answer, content = self._answering.answer(step, document, parts)
             written = pack(ANSWER, {**answer, "number": number}, content)
             if len(written) > LARGEST:
                 raise InvalidInput(f"an answer of {len(written)} bytes is too large; {LARGEST} can be sent")
@@ -201,35 +201,6 @@ class Owner:
         known = isinstance(error, InvalidInput | ProtocolViolation)
         why = str(error) if known else f"'{self.name}' failed with {type(error).__name__}; its log says more"
         return pack(ANSWER, {"number": self._last[0], "refused": why})
-
-    def _answer(self, step: str, document: dict, parts: list[memoryview]) -> tuple[dict, list[Octets]]:
-        member = self._member
-        match step, parts:
-            case "ask", _:
-                return self._handler(self.answers, document)(self._content(document, parts)).written()
-            case "advertise", [announcement]:
-                return {}, [member.advertise(announcement)]
-            case "share", [advertisements]:
-                return {}, [member.share(advertisements)]
-            case "sum", [delivery, *rest]:
-                handler = self._handler(self.sums, document)
-                if len(delivery):
-                    member.receive(delivery)
-                return {}, [member.mask(document.get("message"), handler(self._content(document, rest)))]
-            case "sign", [survivors]:
-                return {}, [member.sign(survivors)]
-            case "unmask", [signatures]:
-                return {}, [member.unmask(signatures)]
-        raise ProtocolViolation(self.aggregator, f"gave an instruction that nobody knows ({step!r})")
-
-    def _handler(self, handlers: Mapping[str, Callable], document: dict) -> Callable:
-        name = document.get("name")
-        if not isinstance(name, str) or name not in handlers:
-            raise ProtocolViolation(self.aggregator, f"asked for {name!r}, which '{self.name}' does not answer")
-        return handlers[name]
-
-    def _content(self, document: dict, parts: list[memoryview]) -> Content:
-        return read_content(document, parts, sender=self.aggregator)
 
     def _weigh(self, error: grpc.RpcError, deadline: float) -> None:
         """Return when dialling again may help."""

@@ -4,19 +4,19 @@ A batch costs two round trips for keys and shares, and three for each sum in it.
 and may be in the next; the sum goes on without it, and says so.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
-from components.federated.batch import Batch
-from components.federated.collector import Collection, Sum
+from components.federated.batch import Batch, survivors_of
+from components.federated.collector import Collection as Collecting
+from components.federated.collector import Sum
 from components.federated.content import Content
 from components.federated.federation import Federation
 from components.federated.frame import Octets
-from components.federated.identity import read_authority
 from components.federated.violation import ProtocolViolation
 
 
 class SecureBatch:
-    """Up to `messages` sums with the members that are there now.
+    """Up to `messages` sums with those of a `roster` (all members, unless told) that are there now.
 
     Raises
     ------
@@ -24,11 +24,13 @@ class SecureBatch:
         Fewer than the threshold took part.
     """
 
-    def __init__(self, federation: Federation, messages: int):
+    def __init__(self, federation: Federation, messages: int, roster: Collection[str] | None = None):
         self._federation = federation
-        self._sessions = federation.present()
-        batch = Batch(federation.run, next(federation.batches), federation.members, federation.threshold, messages)
-        self._collection = Collection(batch, authority=read_authority(federation.files.authority))
+        members = tuple(sorted(federation.members if roster is None else roster))
+        self._sessions = {name: session for name, session in federation.present().items() if name in members}
+        threshold = survivors_of(len(members), members=len(federation.members), threshold=federation.threshold)
+        batch = Batch(federation.run, next(federation.batches), members, threshold, messages)
+        self._collection = Collecting(batch, authority=federation.authority)
         self._exchange("advertise", self._sessions, self._collection.announcement(), self._collection.advertised)
         advertised = self._collection.close_advertising()
         self._exchange("share", self._collection.agreement.by_name, advertised, self._collection.shared)

@@ -19,7 +19,7 @@ class Selection(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     by: Literal["uniform", "activity", "mixture"] = Field("uniform", description="What an owner's chance depends on.")
-    owners: int | None = Field(None, ge=1, description="Owners a round; empty: all.")
+    owners: int = Field(ge=2, description="Owners a round.")
     uniform_share: float = Field(0.5, ge=0, le=1, description="Part of a mixture that is uniform.")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the draws.")
 
@@ -30,7 +30,7 @@ def inclusion_probabilities(activity: np.ndarray, selection: Selection) -> np.nd
     They add up to `selection.owners`, or to the number of owners with rows where there are fewer.
     """
     active = activity > 0
-    wanted = min(selection.owners or len(activity), int(active.sum()))
+    wanted = min(selection.owners, int(active.sum()))
     uniform = active / max(1, active.sum())
     by_rows = activity / max(1, activity.sum())
     part = {"uniform": 1.0, "activity": 0.0, "mixture": selection.uniform_share}[selection.by]

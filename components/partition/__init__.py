@@ -2,11 +2,22 @@
 
 from components.partition.deal import Holding, Partition, deal, held
 from components.partition.join import JoinCount, join_holdings
-from components.partition.plan import ByColumn, Even, LabelSkew, Mixed, PartitionPlan, QuantitySkew, Single, Vertical
+from components.partition.plan import (
+    ByColumn,
+    Crowd,
+    Even,
+    LabelSkew,
+    Mixed,
+    PartitionPlan,
+    QuantitySkew,
+    Single,
+    Vertical,
+)
 from components.partition.store import HoldingRecord, read_holding, write_holding
 
 __all__ = [
     "ByColumn",
+    "Crowd",
     "Even",
     "Holding",
     "HoldingRecord",

@@ -18,7 +18,17 @@ from components.data.finding import listed
 from components.data.schema import Schema
 from components.data.table import Table, as_text
 from components.errors import InvalidInput
-from components.partition.plan import ByColumn, Even, LabelSkew, Mixed, PartitionPlan, QuantitySkew, Single, Vertical
+from components.partition.plan import (
+    ByColumn,
+    Crowd,
+    Even,
+    LabelSkew,
+    Mixed,
+    PartitionPlan,
+    QuantitySkew,
+    Single,
+    Vertical,
+)
 
 Layout = Literal["single", "horizontal", "vertical", "mixed"]
 
@@ -58,6 +68,9 @@ def deal(table: Table, plan: PartitionPlan, seed: int) -> Partition:
     match plan:
         case Single(owner=owner):
             return Partition("single", {owner: Holding(np.arange(len(table)), everything)})
+        case Crowd():
+            # Stores of so many owners would be no use: the training deals to those it asks.
+            return Partition("horizontal", {"crowd": Holding(np.arange(len(table)), everything)})
         case ByColumn(column=column):
             return _horizontal(_rows_by_column(table, column), everything)
         case Even(owners=owners):

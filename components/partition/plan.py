@@ -65,6 +65,22 @@ class QuantitySkew(_Plan):
     least: Least = 10
 
 
+class Crowd(_Plan):
+    """Horizontal, simulated: persons are dealt to very many devices, which hold one or a few each."""
+
+    kind: Literal["crowd"] = "crowd"
+    owners: int = Field(100_000, ge=2, le=10_000_000, description="Devices there could be.")
+    skew: float = Field(1.0, ge=0, le=5, description="How much devices differ: deviation of the log of their share.")
+    window: int | None = Field(
+        None,
+        ge=1,
+        description="Rounds a row stays at its device after it came; empty: all are there all the time.",
+    )
+    masks: bool = Field(
+        False, description="Run the whole protocol among the chosen; else sums are added in the open, which is faster."
+    )
+
+
 class Vertical(_Plan):
     """Vertical: each owner holds other columns of the same persons."""
 
@@ -94,5 +110,5 @@ class Mixed(_Plan):
 
 
 PartitionPlan = Annotated[
-    Single | ByColumn | Even | LabelSkew | QuantitySkew | Vertical | Mixed, Field(discriminator="kind")
+    Single | ByColumn | Even | LabelSkew | QuantitySkew | Crowd | Vertical | Mixed, Field(discriminator="kind")
 ]

@@ -14,13 +14,17 @@ from components.boosting.histogram import Cuts, Level, Split, Terms, TreeStart, 
 from components.boosting.parameters import MAX_BIN, BoostingParameters, objective_of
 from components.data.schema import Schema
 from components.errors import InvalidInput
+from components.federated.selection import Selection
 
 ROWS_A_BIN = 10
 """Training rows of all owners together that a bin must have on average, where cut points are found in them."""
 
 
 class Agreement(BaseModel):
-    """Public and the same for all: the schema (JSON text, whose order counts), how persons are split, how to train."""
+    """Public and the same for all: the schema (JSON text, whose order counts), how persons are split, how to train.
+
+    `selection` says which owners take part in a round, where not all do.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,6 +32,7 @@ class Agreement(BaseModel):
     salt: str
     shares: tuple[float, float, float]
     parameters: BoostingParameters
+    selection: Selection | None = None
 
     @property
     def schema_(self) -> Schema:
@@ -42,15 +47,14 @@ class Agreement(BaseModel):
         features = self.schema_.features.items()
         return [name for name, feature in features if feature.kind == "numeric" and feature.edges is None]
 
-    def require_many_rows(self, rows: int) -> None:
-        """Refuse to search for cut points that would be everybody's values.
+    @property
+    def rows_needed(self) -> int:
+        """Training rows, of all owners that count, below which cut points would be everybody's values."""
+        return ROWS_A_BIN * self.max_bin if self.searched() else 1
 
-        Raises
-        ------
-        InvalidInput
-            There are fewer than `ROWS_A_BIN` training rows a bin.
-        """
-        if self.searched() and rows < ROWS_A_BIN * self.max_bin:
+    def require_many_rows(self, rows: int) -> None:
+        """Raise `InvalidInput` where there are fewer than `rows_needed`."""
+        if rows < self.rows_needed:
             raise InvalidInput(
                 f"max_bin is {self.max_bin}, and all owners have {rows} training rows together; cut points found in "
                 f"them would say much of single rows, ask for at most {rows // ROWS_A_BIN} bins (max_bin), or give "

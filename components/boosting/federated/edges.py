@@ -4,7 +4,7 @@ One masked sum a round carries the counts of all such features. What the aggrega
 rows of all owners together lie in each cell of each round's grid.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
@@ -14,11 +14,17 @@ from components.federated.quantiles import MOST_ROUNDS, edges, first_grid, refin
 
 
 def find_edges(
-    federation: Federation, agreement: Agreement, counted: Callable[[int, int], None] = lambda done, most: None
+    federation: Federation,
+    agreement: Agreement,
+    batches: Callable[..., SecureBatch] = SecureBatch,
+    *,
+    roster: Collection[str] | None = None,
+    counted: Callable[[int, int], None] = lambda done, most: None,
 ) -> Mapping[str, np.ndarray]:
     """Inner edges (at most max_bin - 1,), float32, of every numeric feature without public ones.
 
-    `counted` is called after each round with the rounds done and the most there can be.
+    The owners of `roster` (all, unless told) count. `counted` is called after each round with the rounds done and the
+    most there can be.
 
     Raises
     ------
@@ -29,7 +35,7 @@ def find_edges(
     if not names:
         return {}
     grids, counts = [first_grid() for _ in names], []
-    batch = SecureBatch(federation, MOST_ROUNDS)
+    batch = batches(federation, MOST_ROUNDS, roster)
     for number in range(MOST_ROUNDS):
         sizes = [len(grid.boundaries) for grid in grids]
         asked = Content({"features": names, "sizes": sizes}, np.concatenate([grid.boundaries for grid in grids]))

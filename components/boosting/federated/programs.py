@@ -31,14 +31,15 @@ KEPT, MODELS = "progress.json", "models.json"
 def grow(parties: Parties, task: Task) -> dict:
     """Train together.
 
-    Agreement: `schema` (JSON text), `split`, `parameters`. Private, of an owner: `holding`. The aggregator's document
-    has the model and every round's record, an owner's the model.
+    Agreement: `schema` (JSON text), `split`, `parameters`, and `selection` or none. Private, of an owner: `holding`.
+    The aggregator's document has the model and every round's record, an owner's the model.
     """
     agreement = Agreement(
         schema_text=task.agreement["schema"],
         salt=task.agreement["split"]["salt"],
         shares=tuple(task.agreement["split"]["shares"]),
         parameters=task.agreement["parameters"],
+        selection=task.agreement.get("selection"),
     )
     if parties.aggregator is None:
         raise InvalidInput("parties.yaml names no 'aggregator', and mode federated needs one; add it")
@@ -60,6 +61,7 @@ def grow(parties: Parties, task: Task) -> dict:
         parties.aggregator.name,
         tuple(parties.names),
         threshold=parties.threshold or 0,
+        roster=agreement.selection.owners if agreement.selection else 0,
         agreement=agreement.model_dump(mode="json"),
         answers={**rows.answers, "learn": learn},
         sums=rows.sums,

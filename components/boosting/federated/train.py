@@ -8,7 +8,7 @@ Source: Bonawitz et al. 2017; Chen and Guestrin, KDD 2016, algorithms 1 and 3.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -25,10 +25,14 @@ from components.boosting.federated.edges import find_edges
 from components.boosting.histogram import Level, Planner, Terms, Tree, intercept, to_booster
 from components.boosting.model import class_order
 from components.errors import InvalidInput
-from components.federated import Content, Federation, SecureBatch, Sum
+from components.federated import Content, Federation, SecureBatch, Sum, TooFewMembers
+from components.federated.selection import Selection, choose
 
 CURVE_POINTS = 20
 """Rounds at which the loss on selection rows is summed, where nothing is stopped by it."""
+
+ROOM_TO_GROW = 8
+"""How many times their rows at the start owners may have later, where what they have changes from round to round."""
 
 TREES_A_PIECE = 64
 """Trees that whoever comes back is told at a time: a document has a limit."""
@@ -73,8 +77,21 @@ def train(
     start: Progress | None = None,
     keep: Keep = lambda progress: None,
     said: Callable[..., None] = lambda **facts: None,
+    begins: Callable[[int], None] = lambda number: None,
+    batches: Callable[..., SecureBatch] = SecureBatch,
 ) -> Progress:
-    """Train with the members of a federation; `start` is a training to go on with, `keep` is called after each round.
+    """Train with the members of a federation.
+
+    Parameters
+    ----------
+    start
+        A training to go on with.
+    keep, begins
+        Called after, and before, each round.
+    said
+        Called with what there is to say of progress.
+    batches
+        What makes sums; only a simulation has another reason than secrecy.
 
     Raises
     ------
@@ -83,9 +100,9 @@ def train(
     InvalidInput
         Owners have no rows, or too few for the bins asked for; early stopping lacks selection rows.
     """
-    progress = start or _begun(federation, agreement, said)
+    progress = start or _begun(federation, agreement, said, batches)
     terms = agreement.terms(progress.terms)
-    return _Training(federation, terms, progress, keep, said).run()
+    return _Training(federation, agreement.selection, terms, progress, keep, said, begins, batches).run()
 
 
 def model_of(agreement: Agreement, progress: Progress, *, publish_sums: bool = False) -> xgboost.Booster:
@@ -99,10 +116,13 @@ def model_of(agreement: Agreement, progress: Progress, *, publish_sums: bool = F
     return booster
 
 
-def _begun(federation: Federation, agreement: Agreement, said: Callable[..., None]) -> Progress:
+def _begun(federation: Federation, agreement: Agreement, said: Callable[..., None], batches) -> Progress:
     """Cut points and intercept, found together."""
     described = {name: one.document for name, one in federation.ask("describe", Content()).items()}
-    rows, held_out = (sum(int(one[what]) for one in described.values()) for what in ("rows", "held_out"))
+    roster = _first_roster(described, agreement) if agreement.selection else None
+    taking_part = [described[name] for name in roster] if roster else list(described.values())
+    rows, held_out = (sum(int(one[what]) for one in taking_part) for what in ("rows", "held_out"))
+    declared = _rows_in_all(described) * (ROOM_TO_GROW if agreement.selection else 1)
     if rows == 0:
         raise InvalidInput("no owner has rows to train on; give at least one owner rows")
     if agreement.parameters.early_stopping_rounds and held_out == 0:
@@ -114,12 +134,18 @@ def _begun(federation: Federation, agreement: Agreement, said: Callable[..., Non
     ranges = [one["label_range"] for one in described.values() if one.get("label_range")]
     label_range = (min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else (0.0, 1.0)
     edges = agreement.public_edges() | dict(
-        find_edges(federation, agreement, lambda done, most: said(phase="cut points", done=done, most=most))
+        find_edges(
+            federation,
+            agreement,
+            batches,
+            roster=roster,
+            counted=lambda done, most: said(phase="cut points", done=done, most=most),
+        )
     )
-    document = terms_document(edges, rows + held_out, label_range)
+    document = terms_document(edges, declared, label_range)
     terms = agreement.terms(document)
-    federation.ask("prepare", Content(document))
-    total = SecureBatch(federation, 1).sum("labels", message=0, length=2 + terms.outputs).total.view(np.int64)
+    federation.ask("prepare", Content(document), members=roster)
+    total = batches(federation, 1, roster).sum("labels", message=0, length=2 + terms.outputs).total.view(np.int64)
     scores, margins = intercept(terms, total[2:], int(total[0]))
     return Progress(document, [float(one) for one in scores], [float(one) for one in margins])
 
@@ -127,8 +153,19 @@ def _begun(federation: Federation, agreement: Agreement, said: Callable[..., Non
 class _Training:
     """The rounds of one training; `_ready` are the processes (name → session) that know all trees there are."""
 
-    def __init__(self, federation: Federation, terms: Terms, progress: Progress, keep: Keep, said):
-        self.federation, self.terms, self.progress, self.keep, self.said = federation, terms, progress, keep, said
+    def __init__(
+        self,
+        federation: Federation,
+        selection: Selection | None,
+        terms: Terms,
+        progress: Progress,
+        keep: Keep,
+        said: Callable[..., None],
+        begins: Callable[[int], None],
+        batches: Callable[..., SecureBatch],
+    ):
+        self.federation, self.selection, self.terms, self.progress = federation, selection, terms, progress
+        self.keep, self.said, self.begins, self.batches = keep, said, begins, batches
         self.planner = Planner(terms)
         self._ready: dict[str, str] = {}
         self._cut_short = 0
@@ -145,8 +182,10 @@ class _Training:
 
     def _round(self, number: int) -> Round:
         began, losses, self._cut_short = time.monotonic(), len(self.federation.losses), 0
-        self._bring_up_to_date()
-        batch = SecureBatch(self.federation, self.terms.outputs * self.terms.parameters.max_depth + 1)
+        self.begins(number)
+        roster = self._roster(number)
+        self._bring_up_to_date(roster)
+        batch = self.batches(self.federation, self.terms.outputs * self.terms.parameters.max_depth + 1, roster)
         sent = received = batch.set_up_bytes // 2
         for output in range(self.terms.outputs):
             for one in self._tree(batch, number * self.terms.outputs + output, output):
@@ -184,13 +223,28 @@ class _Training:
                 break
         finished = self.federation.ask("finish", Content(level_document(level)), members=batch.members)
         self.progress.trees.append(self.planner.tree)
+        # Who has no part in it must be told of it.
         self._ready = {name: session for name, session in self._ready.items() if name in finished}
         return sums
 
-    def _bring_up_to_date(self) -> None:
-        """Tell the trees there are to everybody who does not know them."""
+    def _roster(self, number: int) -> list[str]:
+        """Who takes part in a round: all, or those chosen by what each says it has by now."""
+        if self.selection is None:
+            return list(self.federation.members)
+        described = {name: one.document for name, one in self.federation.ask("describe", Content()).items()}
+        self.terms.require_rows(_rows_in_all(described))
+        roster = _chosen(described, self.selection, number)
+        if len(roster) < self.selection.owners:
+            raise TooFewMembers(
+                f"{len(roster)} owners have rows where {self.selection.owners} a round are asked for; start others "
+                "again, or ask for fewer"
+            )
+        return roster
+
+    def _bring_up_to_date(self, roster: Collection[str]) -> None:
+        """Tell the trees there are to everybody of the roster who does not know them."""
         there = self.federation.present()
-        behind = [name for name, session in there.items() if self._ready.get(name) != session]
+        behind = [name for name in roster if name in there and self._ready.get(name) != there[name]]
         if not behind:
             return
         self.federation.ask("prepare", Content(self.progress.terms), members=behind)
@@ -206,6 +260,28 @@ class _Training:
         rounds = self.terms.parameters.rounds
         every = 1 if self.terms.parameters.early_stopping_rounds else -(-rounds // CURVE_POINTS)
         return (number + 1) % every == 0 or number + 1 == rounds
+
+
+def _first_roster(described: Mapping[str, Mapping], agreement: Agreement) -> list[str]:
+    """Who finds the cut points: as many more than take part in a round as it takes to have rows enough for them."""
+    selection = agreement.selection
+    while True:
+        roster = _chosen(described, selection, 0)
+        rows = sum(int(described[name]["rows"]) for name in roster)
+        if rows >= agreement.rows_needed or len(roster) < selection.owners:
+            return roster
+        selection = selection.model_copy(update={"owners": selection.owners * 3 // 2 + 1})
+
+
+def _rows_in_all(described: Mapping[str, Mapping]) -> int:
+    return sum(int(one["rows"]) + int(one["held_out"]) for one in described.values())
+
+
+def _chosen(described: Mapping[str, Mapping], selection: Selection, number: int) -> list[str]:
+    """Names of those who take part in round `number`, by how many rows each has by now."""
+    names = sorted(described)
+    activity = np.array([int(described[name]["rows"]) for name in names], dtype=np.int64)
+    return [names[one] for one in choose(activity, selection, number)]
 
 
 def _best_round(rounds: Sequence[Round]) -> int:

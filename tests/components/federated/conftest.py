@@ -11,15 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from components.federated.batch import Batch, least_survivors
 from components.federated.channel import Files
 from components.federated.collector import Collection, Sum
 from components.federated.content import Content
 from components.federated.federation import Federation
-from components.federated.identity import Identity
+from components.federated.identity import Identity, issued
 from components.federated.member import Member
 from components.federated.secure_batch import SecureBatch
 from components.parties.certificates import make_authority, pem
@@ -28,15 +26,6 @@ TRIAL = Path(__file__).with_name("trial_owner.py")
 OWNERS = ("hospital", "insurer", "registry")
 LENGTH = 50_000
 STEPS = ("advertise", "share", "receive", "mask", "sign", "unmask")
-
-
-def identity_of(name: str, authority) -> Identity:
-    certificate, key = authority.issue(name)
-    return Identity(
-        name,
-        x509.load_pem_x509_certificate(certificate).public_bytes(Encoding.DER),
-        load_pem_private_key(key, password=None),
-    )
 
 
 @dataclass
@@ -48,7 +37,7 @@ class Project:
 
     def identity(self, name: str) -> Identity:
         if name not in self.identities:
-            self.identities[name] = identity_of(name, self.authority)
+            self.identities[name] = issued(name, self.authority)
         return self.identities[name]
 
     def member(self, name: str, names: tuple[str, ...], *, threshold: int | None = None, run: str = "run") -> Member:

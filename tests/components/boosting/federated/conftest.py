@@ -71,6 +71,7 @@ def federate(project):
                     "aggregator",
                     names,
                     agreement=here.model_dump(mode="json"),
+                    roster=here.selection.owners if here.selection else 0,
                     timeout=timeout,
                     gather=20,
                     **handlers,

@@ -16,6 +16,7 @@ from components.boosting.pooled import predict_margins
 from components.data.split import PARTS, split_of
 from components.errors import InvalidInput
 from components.federated import TooFewMembers
+from components.federated.selection import Selection
 from tests.components.boosting.federated.conftest import dealt
 
 
@@ -204,3 +205,21 @@ def test_starts_that_cannot_be_are_refused(start, agreement, joint):
     terms = agreed.terms({"edges": {"dose": [0.0], "marker": [0.0]}, "rows": 10, "label_range": [0, 1]})
     with pytest.raises(InvalidInput):
         read_start(start, terms)
+
+
+def test_in_each_round_the_chosen_take_part_and_the_others_are_told(federate, agreement, joint):
+    """The loss that the chosen report is that of the whole model, so each knew the trees it had no part in."""
+    table, owners = joint(1500), 5
+    agreed = agreement(table.schema, rounds=8).model_copy(update={"selection": Selection(owners=3)})
+    parts = dealt(table, owners)
+    together = federate(agreed, parts)
+    rounds = together.progress.rounds
+    assert [len(one.members) for one in rounds] == [3] * 8
+    assert len({one.members for one in rounds}) > 2
+    last = [parts[int(name.removeprefix("owner-"))] for name in rounds[-1].members]
+    held_out = [parts_of(agreed, part)[1] for part in last]
+    margins = np.concatenate([predict_margins(model_of(agreed, together.progress), part) for part in held_out])
+    labels = np.concatenate([part.labels for part in held_out])
+    loss = np.log1p(np.exp(np.where(labels > 0, -margins, margins))).mean()
+    assert rounds[-1].loss == pytest.approx(loss, rel=1e-5)
+    assert together.ended == dict.fromkeys(together.ended)
