@@ -36,6 +36,9 @@ from tasks.together import party_name
 
 Said = Callable[[str, dict], None]
 
+ROUNDS = "rounds.json"
+"""The stage's record of every round."""
+
 _HERE = {"grow": grow_here, "rate": rate_here}
 
 

@@ -22,6 +22,7 @@ from components.fairness import group_metrics
 from components.gates import CandidateScore, Policy
 from components.reporting import OwnerSummary, Report, draw, illustrate, render_report
 from tasks.evidence import stored_predictions, stored_verdict
+from tasks.federation import ROUNDS
 from tasks.holdings import schema_of
 from tasks.links import mlflow_link, model_link
 from tasks.partition import OWNERS
@@ -29,7 +30,7 @@ from tasks.pipeline import request_key
 from tasks.references import Data, Evaluated, Judged, Promoted, Registered, Run, Trained
 from tasks.settings import Settings
 from tasks.stage import logger, stage
-from tasks.tracking import KEY, Stage, connect, experiment_id, find_stage
+from tasks.tracking import DIGEST_LENGTH, KEY, Stage, connect, experiment_id, find_stage
 
 PAGE, REFERENCES = "report.html", "references.json"
 
@@ -152,7 +153,8 @@ def compose(client: MlflowClient, settings: Settings, references: Mapping[str, M
         summary,
         candidate=candidate,
         champion=champion,
-        learning=_learning(client, trained["run_id"]),
+        learning=_learning(client, run, data, trained),
+        rounds=_read(client, trained["run_id"], ROUNDS) if trained["mode"] == "federated" else (),
         learning_metric="log loss" if schema_of(data).classes else "root mean squared error",
     )
 
@@ -200,14 +202,25 @@ NOT_MEASURED = (
 )
 
 
-def _learning(client: MlflowClient, run_id: str) -> dict[str, list[float]]:
-    """The loss by round, straight lines between the rounds at which it was measured."""
+def _learning(client: MlflowClient, run: Run, data: Data, trained: Trained) -> dict[str, list[float]]:
+    """The loss by round; beside a federated one that of the newest pooled training on the same rows, where there is."""
+    curves = {"selection rows": _curve(client, trained["run_id"])}
+    if trained["mode"] == "federated":
+        query = f"params.mode = 'pooled' AND dataset.digest = '{data['digest'][:DIGEST_LENGTH]}'"
+        newest = ["attributes.start_time DESC"]
+        for pooled in client.search_runs([run["experiment_id"]], query, order_by=newest, max_results=1):
+            curves = {"pooled": _curve(client, pooled.info.run_id), "federated": curves["selection rows"]}
+    return {name: curve for name, curve in curves.items() if curve}
+
+
+def _curve(client: MlflowClient, run_id: str) -> list[float]:
+    """The loss on selection rows by round, straight lines between the rounds at which it was measured."""
     history = client.get_metric_history(run_id, "selection_loss")
     points = {metric.step: metric.value for metric in sorted(history, key=lambda metric: metric.step)}
     if not points:
-        return {}
+        return []
     rounds = np.arange(1, max(points) + 1)
-    return {"selection rows": np.interp(rounds, list(points), list(points.values())).tolist()}
+    return np.interp(rounds, list(points), list(points.values())).tolist()
 
 
 def _read(client: MlflowClient, run_id: str, name: str):

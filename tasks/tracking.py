@@ -23,6 +23,9 @@ from tasks import references
 from tasks.embedded_store import ensure_store
 from tasks.settings import Settings, load_settings
 
+DIGEST_LENGTH = 32
+"""Of a data set's digest as MLflow keeps it."""
+
 KEY, STAGE, CHAMPION = "troth.key", "troth.stage", "troth.champion_at_start"
 EXPERIMENT_KIND = "mlflow.experimentKind"  # without it MLflow's pages open on traces of language models
 _PARAMETERS, _METRICS = 100, 1000  # what MLflow takes in one call
@@ -85,7 +88,7 @@ class Stage:
 
     def dataset(self, name: str, digest: str, source: Mapping[str, str], context: str) -> None:
         """Note which data the stage used, by name and digest; the rows themselves stay with their owners."""
-        data = Dataset(name, digest[:32], source_type="code", source=json.dumps({"tags": dict(source)}))
+        data = Dataset(name, digest[:DIGEST_LENGTH], source_type="code", source=json.dumps({"tags": dict(source)}))
         self.client.log_inputs(self.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
 
 

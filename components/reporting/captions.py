@@ -83,6 +83,11 @@ CAPTIONS = {
         "Where the selection line stops falling, more rounds only learn the training rows by heart.",
         "training",
     ),
+    "rounds": Caption(
+        "Round by round",
+        "Who took part, and what the aggregator received and sent for it; a cross is an owner lost in the middle.",
+        "training",
+    ),
     "partition": Caption(
         "Who holds what",
         "Bars are rows, dots the label with its 95 % interval; tinted cells differ from the share over all owners.",

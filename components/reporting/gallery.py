@@ -16,6 +16,7 @@ from components.reporting.learning import plot_learning
 from components.reporting.partition import plot_blocks, plot_partition
 from components.reporting.report import Report
 from components.reporting.roc import plot_group_roc
+from components.reporting.rounds import plot_rounds
 from components.reporting.values import plot_group_residuals, plot_predicted_actual
 
 
@@ -27,16 +28,20 @@ def illustrate(
     learning: Mapping[str, Sequence[float]] | None = None,
     learning_metric: str = "log loss",
     chosen_round: int | None = None,
+    rounds: Sequence[Mapping] = (),
 ) -> Report:
     """The report with every plot its contents allow.
 
-    `candidate` and `champion` are predictions on the judged rows; `learning` is set of rows → metric by round.
+    `candidate` and `champion` are predictions on the judged rows; `learning` is set of rows → metric by round; `rounds`
+    are those of a federated training's record.
     """
     figures = _of_report(report)
     if candidate is not None:
         figures |= plots_of_predictions(candidate, champion)
     if learning:
         figures["learning"] = plot_learning(learning, metric=learning_metric, chosen_round=chosen_round)
+    if rounds:
+        figures["rounds"] = plot_rounds(rounds)
     return replace(report, figures=dict(report.figures) | figures)
 
 

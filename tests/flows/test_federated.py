@@ -13,7 +13,8 @@ from components.data.prediction_file import read_predictions
 from components.data.reading import read_table
 from components.data.schema import read_schema
 from components.errors import InvalidInput
-from components.partition import Even, Single, Vertical
+from components.federated.selection import Selection
+from components.partition import Crowd, Even, Single, Vertical
 from tasks.loader import load
 from tasks.tracking import find_stage
 
@@ -65,6 +66,44 @@ def test_owners_train_a_champion_and_then_its_successor(federated_run, table, cl
     assert record["bytes"] > 0
     rounds = mlflow.artifacts.load_dict(f"runs:/{trained.info.run_id}/rounds.json")
     assert [one["members"] for one in rounds] == [["owner-1", "owner-2", "owner-3"]] * 6
+
+
+def test_the_report_draws_the_rounds_and_the_pooled_curve_beside_the_federated_one(run, table, client):
+    rows = table("first", seed=1)
+    run(rows, training=FEW, model="pooled")
+    run(rows, mode="federated", training=FEW, partition_plan=Even(owners=3))
+    parent = client.get_run(client.get_model_version("people", "1").run_id).data.tags["mlflow.parentRunId"]
+    names = {Path(one.path).name for one in client.list_artifacts(parent, "plots")}
+    assert {"rounds.png", "learning.png"} <= names
+    page = Path(client.download_artifacts(parent, "report.html")).read_text()
+    assert "pooled ends at" in page
+    assert "federated ends at" in page
+    assert "6 rounds with 3 owners" in page
+
+
+def test_a_crowd_of_whom_each_round_asks_a_few(run, table, client):
+    chosen = {"partition_plan": Crowd(owners=5000), "selection": Selection(owners=40, by="activity")}
+    few = FEW.model_copy(update={"max_bin": 4})
+    outcome = run(table("first", count=3000, seed=1), mode="federated", training=few, **chosen)
+    assert outcome["decision"] in ("PROMOTE", "HOLD", "REJECT")
+    trained = _stage(client, client.get_model_version("people", "1").run_id, "train")
+    rounds = mlflow.artifacts.load_dict(f"runs:/{trained.info.run_id}/rounds.json")
+    assert [len(one["members"]) for one in rounds] == [40] * 6
+    assert len({tuple(one["members"]) for one in rounds}) > 1
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"partition_plan": Crowd()}, "selection"),
+        ({"partition_plan": Even(owners=3), "selection": Selection(owners=4)}, "4 owners a round"),
+        ({"partition_plan": Crowd(), "selection": Selection(owners=4), "mode": "pooled"}, "mode federated"),
+    ],
+)
+def test_a_selection_that_does_not_fit_is_refused(run, table, client, options, named):
+    with pytest.raises(InvalidInput, match=named):
+        run(table("first"), **{"mode": "federated", "training": FEW} | options)
+    assert not client.search_registered_models()
 
 
 def test_what_owners_score_is_what_the_registered_model_says(federated_run, table, client, home):

@@ -24,9 +24,8 @@ def in_federation(job: Job, say: Callable[..., None], at: Callable[[str], None])
             at(f"in tree {progress['tree']}")
         say("progress", **progress)
 
-    task = Task(
-        job.name, job.agreement, parties.names.index(parties.analyst), job.private, job.folder, job.finished, report
-    )
+    analyst = parties.names.index(parties.analyst)
+    task = Task(job.name, job.agreement, analyst, job.private, job.folder, resume_from=0, tag="", report=report)
     try:
         return find_program(job.program)(parties, task) or {}, {}
     except (AggregatorLost, TooFewMembers, ProtocolViolation) as error:

@@ -40,13 +40,14 @@ class Project:
             self.identities[name] = issued(name, self.authority)
         return self.identities[name]
 
-    def member(self, name: str, names: tuple[str, ...], *, threshold: int | None = None, run: str = "run") -> Member:
+    def member(self, name: str, names: tuple[str, ...], *, threshold: int | None = None, roster: int = 0) -> Member:
         return Member(
             self.identity(name),
             authority=self.authority.certificate,
             members=names,
             threshold=threshold or least_survivors(len(names)),
-            run=run,
+            run="run",
+            roster=roster,
         )
 
 
