@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from components.boosting.federated.launch import COMMAND as IN_FEDERATION
 from components.boosting.federated.programs import grow, rate
+from components.boosting.secret_shared.layout import layout_of
 from components.boosting.secret_shared.programs import match, score, train_together
 from components.boosting.secret_shared.stored import finished_rounds
 from components.data.part import inspect_part, read_part, require_declared_categories
@@ -46,6 +47,9 @@ PUBLIC_OF_AGGREGATOR = ("rounds", "losses", "edges", "trained_rows")
 
 AGREED_SPLIT = "agreed_split.json"
 """In an owner's store: how persons were divided into training and held-out rows when they were first matched."""
+
+AGREED_BINS = "agreed_bins.json"
+"""Likewise: how many bins the values of owners of the same columns were cut into."""
 
 Key = Annotated[str, Field(pattern=r"^(match|train|score|grow|rate)-[0-9a-f]{20}$")]
 """Names a folder, so it is held to its form."""
@@ -166,8 +170,10 @@ def take_part(
         )
     private = None
     if owns:
-        _agreed_schema(member, request)
+        schema = _agreed_schema(member, request)
         _require_agreed_split(member, request)
+        if request.what == "match" and layout_of(request.agreement["columns"], schema).divided(schema):
+            _require_agreed_bins(member, request)
         private = private_input(member.store, member.name, _holding(member, request), request.key, request.needs)
         create_once(member.store / AGREED_SPLIT, json.dumps(request.agreement["split"]).encode())
         # Of two first requests at once, one wrote it.
@@ -233,6 +239,18 @@ def _require_agreed_split(member: Member, request: Request) -> None:
             f"other rows; run with the former, or let the owner remove {AGREED_SPLIT} from its store to agree anew",
             f"asked for {_told(asked)} where {path} says {_told(agreed)}; if that is meant, remove this file: held-out "
             "rows of both splits are then known to the analyst",
+        )
+
+
+def _require_agreed_bins(member: Member, request: Request) -> None:
+    """Hold requests to the first number of bins: cut points of another are at other ranks, and name more values."""
+    asked, path = request.agreement["max_bin"], member.store / AGREED_BINS
+    create_once(path, json.dumps(asked).encode())
+    agreed = json.loads(path.read_text())
+    if asked != agreed:
+        raise Refused(
+            f"owner '{member.name}' has agreed to cut points of {agreed} bins, not of {asked}, which would name other "
+            f"values; run with the former (max_bin), or let the owner remove {AGREED_BINS} from its store"
         )
 
 

@@ -67,7 +67,7 @@ def run_parties(
     private: Mapping[str, Path],
     parties: Path | None = None,
     analyst: str | None = None,
-    finished: Mapping[str, int] | None = None,
+    finished: Mapping[str, Mapping[int, str]] | None = None,
     timeout: float = 30,
     latency: float = 0,
     on_progress: OnProgress | None = None,
@@ -90,7 +90,7 @@ def run_parties(
     analyst
         The owner to whom results may be opened, the first unless told; a parties.yaml has its own.
     finished
-        Steps each owner can go on from.
+        The steps each owner can go on from, each with a tag of the tries it is of.
     timeout
         Seconds without a sign of life; a parties.yaml has its own.
     on_progress
@@ -125,7 +125,7 @@ def run_parties(
                 agreement=dict(agreement),
                 private=private.get(name),
                 folder=folder / name,
-                finished=(finished or {}).get(name, 0),
+                finished=(finished or {}).get(name, {}),
                 latency=latency,
                 listener=listeners[name].fileno() if name in listeners else None,
             )

@@ -1,9 +1,10 @@
-"""One way between two parties: frames over a TLS connection that only ever carries them in one direction.
+"""One way between two parties: frames over a TLS connection that carries them in one direction, and back only the
+acknowledgement that all were taken.
 
 OpenSSL does not let two threads use a connection at once, so each direction has a connection of its own, with one
 thread that writes or one that reads. The writer sends a heartbeat whenever it has been quiet, so that silence means a
 party that is dead or stopped, and never one that computes. The reader takes what comes into memory until `limit` bytes
-wait, then leaves the rest to TCP, which slows the sender down.
+wait, then leaves the rest to TCP, which slows the sender down (and so shows it how fast the reader's program goes).
 Large records need no help: OpenSSL splits a message into records of 16 KiB and reads into the caller's buffer.
 """
 

@@ -3,9 +3,10 @@ threads that tests and single-process runs use.
 
 A protocol step is a *round*: each party hands over at most one message for each other party and waits for theirs.
 Sizes are public and known beforehand, so a message of another size is an error and not a surprise. From the dealer
-there is one way only: its messages arrive, nothing is ever sent to it.
+there is one way only: its messages arrive, and no message is ever sent to it.
 """
 
+import math
 import queue
 import threading
 import time
@@ -118,10 +119,12 @@ _LOOK = 0.1
 
 
 def _looks(timeout: float, stopped: threading.Event) -> Iterator[float]:
-    """Seconds to wait at a time until `timeout` is over; raises once `stopped` is set and a wait was in vain."""
-    deadline = time.monotonic() + timeout
-    while (left := deadline - time.monotonic()) > 0:
-        yield min(left, _LOOK)
+    """Seconds to wait at a time until `timeout` is over; raises once `stopped` is set and a wait was in vain.
+
+    Looks are counted and not the clock, which runs on while the whole process is stopped.
+    """
+    for _ in range(math.ceil(timeout / _LOOK)):
+        yield _LOOK
         if stopped.is_set():
             raise PartyLost("another thread of this process failed")
 

@@ -97,7 +97,7 @@ def _task(job: Job, parties: Parties, session: Session, say: Say) -> Task:
         say("progress", **_counts(session), **progress)
 
     analyst = parties.names.index(parties.analyst)
-    return Task(job.name, job.agreement, analyst, job.private, job.folder, session.resume_from, report)
+    return Task(job.name, job.agreement, analyst, job.private, job.folder, session.resume_from, session.tag, report)
 
 
 def _counts(session: Session) -> dict:

@@ -36,7 +36,7 @@ class Job(BaseModel):
     agreement: dict[str, object]
     folder: Path
     private: Path | None = None
-    finished: int = Field(default=0, ge=0)
+    finished: dict[int, str] = {}
     latency: float = Field(default=0, ge=0)
     listener: int | None = None
     attached: bool = False
@@ -44,8 +44,9 @@ class Job(BaseModel):
 
 @dataclass(frozen=True)
 class Task:
-    """What a program gets beside its engine; `resume_from` steps are on every owner's disk.
+    """What a program gets beside its engine; `resume_from` steps are on every owner's disk, of the same tries.
 
+    `tag` names this try, the same at all members; whatever a step leaves on a disk is to carry it.
     `analyst` is the number of the one owner to whom this member's own parties.yaml lets results be opened.
     """
 
@@ -55,6 +56,7 @@ class Task:
     private: Path | None
     folder: Path
     resume_from: int
+    tag: str
     report: Callable[..., None]
     """`report(tree=3, level=1)`: say how far this party is. What is said is public."""
 

@@ -1,8 +1,9 @@
 """The network of real machines: what `LocalNetwork` does between threads, over TLS between processes.
 
-Whoever sends has dialled: N owners have N (N - 1) one-way links, and the dealer one to each of them, on which nothing
-can come back. A message carries its site and its length is known beforehand, so parties that lost step notice at once.
-The first link that fails decides: the others are told, and every wait of this party ends with its sentence.
+Whoever sends has dialled: N owners have N (N - 1) one-way links, and the dealer one to each of them. Against the
+direction of a link goes no message but, at its end, that all of it was taken. A message carries its site and its length
+is known beforehand, so parties that lost step notice at once. The first link that fails decides: the others are told,
+and every wait of this party ends with its sentence.
 """
 
 import hashlib
@@ -16,12 +17,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from queue import SimpleQueue
 from socket import socket
+from types import MappingProxyType
 
 import numpy as np
 
 from components.errors import InvalidInput
 from components.mpc.engine import Dealer, Engine, Party
-from components.mpc.hello import Hello, Json
+from components.mpc.hello import Hello, Json, resume_from
 from components.mpc.link import Frame, Kind, LinkLost, Reader, StoppedThere, Writer
 from components.mpc.meeting import Meeting, Met, PartyStopped
 from components.mpc.network import PartyLost, Traffic
@@ -249,11 +251,15 @@ class TlsDealerNetwork(_Links):
 
 @dataclass(frozen=True)
 class Session:
-    """A member's place in a run: its engine, its links, and how many steps all owners have on their disks."""
+    """A member's place in a run: its engine, its links, and how many steps all owners have of the same tries.
+
+    `tag` names this try, and is the same at all members.
+    """
 
     engine: Engine
     network: TlsNetwork | TlsDealerNetwork
     resume_from: int
+    tag: str
 
 
 @contextmanager
@@ -262,7 +268,7 @@ def join(
     name: str,
     agreement: Mapping[str, Json],
     *,
-    finished: int = 0,
+    finished: Mapping[int, str] = MappingProxyType({}),
     latency: float = 0,
     listener: socket | None = None,
     hello: Hello | None = None,
@@ -274,7 +280,8 @@ def join(
     agreement
         What must be the same everywhere, a public JSON document; it is sent to all.
     finished
-        Steps (trees) this owner could go on from; the session has the smallest of all owners'.
+        The steps (trees) this owner could go on from, and tags of the tries they are of; the session has the last that
+        all owners have.
     latency
         Seconds slept a round.
     listener
@@ -292,7 +299,8 @@ def join(
         raise InvalidInput(wrong[0])
     others = [other for other in parties.names if other != name]
     if hello is None:
-        hello = Hello(name=name, agreement=agreement, finished=None if name == dealer else finished)
+        steps = None if name == dealer else sorted(finished.items())
+        hello = Hello(name=name, agreement=agreement, owners=parties.names, finished=steps)
     if name == dealer:
         network = TlsDealerNetwork(parties)
         keys = {owner: fresh_key() for owner in others}
@@ -310,12 +318,13 @@ def join(
 
     try:
         hellos = meeting.gather(met, network.failure)
-        steps = [other.finished for other in (*hellos.values(), hello) if other.finished is not None]
+        everyone = [*hellos.values(), hello]
+        tag = hashlib.sha256(" ".join(sorted(one.session for one in everyone)).encode()).hexdigest()[:16]
         if name == dealer:
             engine = Dealer(len(others), network, [keys[owner] for owner in parties.names])
         else:
             engine = Party(parties.names.index(name), len(parties.names), network, keys[dealer])
-        yield Session(engine, network, min(steps))
+        yield Session(engine, network, resume_from(everyone), tag)
     except BaseException as error:
         network.leave(error)
         raise

@@ -55,7 +55,7 @@ class Run:
     engines: list
 
 
-def run_recorded(program: Callable[[Engine], object], parties: int = 2) -> Run:
+def run_recorded(program: Callable[[Engine], object], parties: int = 2, *, timeout: float = 600) -> Run:
     """`simulate`, with a record of every message."""
     records = [Received() for _ in range(parties)]
 
@@ -66,7 +66,7 @@ def run_recorded(program: Callable[[Engine], object], parties: int = 2) -> Run:
         return networks, dealer
 
     with patch.object(simulation, "local_networks", recording):
-        results, engines = simulation.simulate(program, parties)
+        results, engines = simulation.simulate(program, parties, timeout=timeout)
     return Run(results, records, engines)
 
 

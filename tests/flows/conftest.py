@@ -11,6 +11,7 @@ import pytest
 
 from components.boosting import BoostingParameters, CandidatePlan
 from components.errors import InvalidInput
+from components.partition import Even
 from flows.tabular import tabular
 
 FAST = BoostingParameters(rounds=15, max_depth=2, threads=1)
@@ -34,6 +35,23 @@ def run(home, policy):
     def start(data, **options):
         defaults = {"training": FAST, "candidates": RETRAIN, "policy": options.pop("policy", None) or policy()}
         return tabular(data=data, **{**defaults, **options})
+
+    return start
+
+
+@pytest.fixture
+def run_apart(run, monkeypatch):
+    """A quick run in a mode in which nothing after the deal may join the owners' rows."""
+
+    def forbidden(*_):
+        raise AssertionError("a stage joined what owners hold")
+
+    monkeypatch.setattr("tasks.train.pooled_table", forbidden)
+    monkeypatch.setattr("tasks.held_out.pooled_table", forbidden)
+
+    def start(mode: str, data, **options):
+        defaults = {"candidates": CandidatePlan(blend_weights=(0.5,)), "partition_plan": Even(owners=2)}
+        return run(data, mode=mode, **{**defaults, **options})
 
     return start
 
@@ -89,3 +107,11 @@ def _run_here(environment: dict[str, str], options: dict, at: str | None, barrie
         outcomes.put(tabular(**options))
     except InvalidInput as refusal:
         outcomes.put(str(refusal))
+
+
+def stage_of(client, run_id: str, name: str):
+    """The nested run of a stage beside the one that registered a version."""
+    from tasks.tracking import find_stage
+
+    registered = client.get_run(run_id)
+    return find_stage(client, registered.data.tags["mlflow.parentRunId"], registered.info.experiment_id, name)

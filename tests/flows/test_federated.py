@@ -6,7 +6,7 @@ import mlflow
 import numpy as np
 import pytest
 
-from components.boosting import BoostingParameters, CandidatePlan
+from components.boosting import BoostingParameters
 from components.boosting.federated import LEAKAGE
 from components.boosting.pooled import predict
 from components.data.prediction_file import read_predictions
@@ -16,7 +16,7 @@ from components.errors import InvalidInput
 from components.federated.selection import Selection
 from components.partition import Crowd, Even, Single, Vertical
 from tasks.loader import load
-from tasks.tracking import find_stage
+from tests.flows.conftest import stage_of
 
 pytestmark = pytest.mark.slow
 
@@ -24,30 +24,10 @@ FEW = BoostingParameters(rounds=6, max_depth=2, max_bin=16, threads=1)
 
 
 @pytest.fixture
-def federated_run(run, monkeypatch):
-    """A quick run in a federation in which nothing after the deal may join the owners' rows."""
-
-    def forbidden(*_):
-        raise AssertionError("a stage joined what owners hold")
-
-    monkeypatch.setattr("tasks.train.pooled_table", forbidden)
-    monkeypatch.setattr("tasks.held_out.pooled_table", forbidden)
-
-    def start(data, **options):
-        defaults = {
-            "training": FEW,
-            "candidates": CandidatePlan(blend_weights=(0.5,)),
-            "partition_plan": Even(owners=3),
-        }
-        return run(data, mode="federated", **{**defaults, **options})
-
-    return start
-
-
-def _stage(client, run_id: str, name: str):
-    """The nested run of a stage beside the one that registered a version."""
-    registered = client.get_run(run_id)
-    return find_stage(client, registered.data.tags["mlflow.parentRunId"], registered.info.experiment_id, name)
+def federated_run(run_apart):
+    """A quick run in which nothing after the deal may join the owners' rows."""
+    three = {"training": FEW, "partition_plan": Even(owners=3)}
+    return lambda data, **options: run_apart("federated", data, **three | options)
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass"])
@@ -58,7 +38,7 @@ def test_owners_train_a_champion_and_then_its_successor(federated_run, table, cl
     assert second["decision"] in ("PROMOTE", "HOLD", "REJECT")
 
     version = client.get_model_version("people", second["version"])
-    trained = _stage(client, version.run_id, "train")
+    trained = stage_of(client, version.run_id, "train")
     made = {Path(file.path).stem for file in client.list_artifacts(trained.info.run_id, "candidates")}
     assert made == {"retrain", "blend_0.5"}
     record = mlflow.artifacts.load_dict(f"runs:/{trained.info.run_id}/training_record.json")
@@ -86,7 +66,7 @@ def test_a_crowd_of_whom_each_round_asks_a_few(run, table, client):
     few = FEW.model_copy(update={"max_bin": 4})
     outcome = run(table("first", count=3000, seed=1), mode="federated", training=few, **chosen)
     assert outcome["decision"] in ("PROMOTE", "HOLD", "REJECT")
-    trained = _stage(client, client.get_model_version("people", "1").run_id, "train")
+    trained = stage_of(client, client.get_model_version("people", "1").run_id, "train")
     rounds = mlflow.artifacts.load_dict(f"runs:/{trained.info.run_id}/rounds.json")
     assert [len(one["members"]) for one in rounds] == [40] * 6
     assert len({tuple(one["members"]) for one in rounds}) > 1
@@ -112,7 +92,7 @@ def test_what_owners_score_is_what_the_registered_model_says(federated_run, tabl
     model = load("models:/people@champion", home)
     everyone = read_table(Path(rows.path), read_schema(Path(rows.schema_file)))
     said = dict(zip(everyone.row_ids.tolist(), predict(model.booster, everyone).tolist(), strict=True))
-    evaluated = _stage(client, client.get_model_version("people", "1").run_id, "evaluate")
+    evaluated = stage_of(client, client.get_model_version("people", "1").run_id, "evaluate")
     path = client.download_artifacts(evaluated.info.run_id, "predictions/candidate.parquet")
     scored = np.sort(read_predictions(Path(path)).scores)
     assert len(scored) > 200

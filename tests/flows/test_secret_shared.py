@@ -28,8 +28,8 @@ from tasks.inputs import RandHie
 from tasks.inputs import load as load_source
 from tasks.loader import load
 from tasks.partition import SplitShares
-from tasks.tracking import find_stage
 from tests.components.boosting.secret_shared.on_bins import xgboost_on_bins
+from tests.flows.conftest import stage_of
 
 pytestmark = pytest.mark.slow
 
@@ -38,24 +38,9 @@ FEW = BoostingParameters(rounds=6, max_depth=2, max_bin=8, threads=1)
 
 
 @pytest.fixture
-def apart_run(run, monkeypatch):
-    """A quick run on shares in which nothing after the deal may join the owners' rows."""
-
-    def forbidden(*_):
-        raise AssertionError("a stage joined what owners hold")
-
-    monkeypatch.setattr("tasks.train.pooled_table", forbidden)
-    monkeypatch.setattr("tasks.held_out.pooled_table", forbidden)
-
-    def start(data, **options):
-        defaults = {
-            "training": FEW,
-            "candidates": CandidatePlan(blend_weights=(0.5,)),
-            "partition_plan": Even(owners=2),
-        }
-        return run(data, mode="secret_shared", **{**defaults, **options})
-
-    return start
+def apart_run(run_apart):
+    """A quick run in which nothing after the deal may join the owners' rows."""
+    return lambda data, **options: run_apart("secret_shared", data, **{"training": FEW} | options)
 
 
 @pytest.mark.parametrize("plan", [Even(owners=3), Vertical(columns=SIDES, overlap=0.9)], ids=["rows", "columns"])
@@ -66,7 +51,7 @@ def test_owners_train_a_champion_and_then_its_successor(apart_run, table, client
     assert second["decision"] in ("PROMOTE", "HOLD", "REJECT")
 
     version = client.get_model_version("people", second["version"])
-    trained = _stage(client, version.run_id, "train")
+    trained = stage_of(client, version.run_id, "train")
     made = {Path(file.path).stem for file in client.list_artifacts(trained.info.run_id, "candidates")}
     assert made == {"retrain", "blend_0.5"}
     record = mlflow.artifacts.load_dict(f"runs:/{trained.info.run_id}/training_record.json")
@@ -82,7 +67,7 @@ def test_what_owners_score_on_shares_is_what_the_opened_model_says(apart_run, ta
     everyone = read_table(Path(rows.path), read_schema(Path(rows.schema_file)))
     said = np.sort(predict(model.booster, everyone))
     version = client.get_model_version("people", "1")
-    evaluated = _stage(client, version.run_id, "evaluate")
+    evaluated = stage_of(client, version.run_id, "evaluate")
     path = client.download_artifacts(evaluated.info.run_id, "predictions/candidate.parquet")
     scored = read_predictions(Path(path)).scores
     nearest = np.abs(said[np.clip(np.searchsorted(said, scored), 0, len(said) - 1)] - scored)
@@ -137,12 +122,6 @@ def _kill_an_owner_after_some_trees(root: Path) -> None:
             os.kill(int(status.parent.name), signal.SIGKILL)
 
 
-def _stage(client, run_id: str, name: str):
-    """The nested run of a stage beside the one that registered a version."""
-    registered = client.get_run(run_id)
-    return find_stage(client, registered.data.tags["mlflow.parentRunId"], registered.info.experiment_id, name)
-
-
 @pytest.mark.parametrize("plan", ["vertical", "by site"])
 def test_on_real_records_the_champion_is_as_good_as_one_trained_in_one_place(apart_run, client, home, plan):
     source = RandHie(years=(2,))
@@ -151,7 +130,7 @@ def test_on_real_records_the_champion_is_as_good_as_one_trained_in_one_place(apa
     dealt = apart_run(source, training=every, partition_plan=sides if plan == "vertical" else ByColumn(column="site"))
     assert dealt["decision"] == "PROMOTE"
     version = client.get_model_version("rand_hie", "1")
-    evaluated = _stage(client, version.run_id, "evaluate")
+    evaluated = stage_of(client, version.run_id, "evaluate")
     ours = read_predictions(Path(client.download_artifacts(evaluated.info.run_id, "predictions/candidate.parquet")))
 
     table = load_source(source)

@@ -156,6 +156,26 @@ def test_an_owner_stays_with_the_split_its_rows_were_first_matched_under(machine
     announce(member, asked(schema, agreement=other))
 
 
+def test_an_owner_of_columns_that_others_have_too_stays_with_its_number_of_bins(machine, schema):
+    """Cut points are values that somebody holds; of another number of bins they would be others."""
+    member = read_member(machine())
+    told = announce(member, asked(schema))
+    stopped = Event()
+    stopped.set()
+
+    def match(max_bin: int) -> None:
+        agreement = {"columns": {"insurer": told["columns"], "hospital": told["columns"]}, "max_bin": max_bin}
+        request = asked(schema, "match", key=f"match-{max_bin:020x}", part=told["digest"], agreement=agreement)
+        take_part(member, request, stop=stopped)
+
+    for _ in range(2):
+        # As far as its own process, which nobody answers.
+        with pytest.raises(PartyLost, match="stopped"):
+            match(8)
+    with pytest.raises(Refused, match="8 bins, not of 9"):
+        match(9)
+
+
 def test_an_owner_that_lost_its_matched_rows_says_so(machine, schema):
     member = read_member(machine())
     told = announce(member, asked(schema))
@@ -301,7 +321,10 @@ def test_golden_persons_are_looked_for_among_the_analysts_own(source, machine, p
         announced(source, SPLIT, str(golden))
 
 
-def test_the_analysts_own_table_is_told_in_full(source, machine):
+def test_the_analysts_own_table_is_told_in_full_here_and_nowhere_else(source, machine, capsys):
+    """What a flow run raises is kept on its server, where others may read it."""
     (machine(name="hospital") / "rows.csv").write_text("id,marker\np1,much\np2,3\n")
-    with pytest.raises(InvalidInput, match="'much'"):
+    with pytest.raises(InvalidInput, match="'hospital'.*'marker'") as refusal:
         announced(source, SPLIT)
+    assert "much" not in str(refusal.value)
+    assert "'much'" in capsys.readouterr().err

@@ -218,3 +218,21 @@ def served(_served, use) -> Registry:
 def lived(_lived, use) -> Registry:
     """A registry with a champion and version 2 on hold as its challenger; who changes something puts it back."""
     return use(_lived)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The folder and the address of a Prefect server that machines share."""
+    from tests.troth.machines import prefect_server
+
+    folder = tmp_path_factory.mktemp("prefect")
+    with prefect_server(folder) as address:
+        yield folder, address
+
+
+@pytest.fixture(scope="module")
+def schema(people_schema) -> dict:
+    """The people's schema with its categories listed, as owners apart need it."""
+    document = people_schema()
+    document["features"]["site"]["categories"] = ["north", "south"]
+    return document

@@ -29,7 +29,7 @@ from components.errors import InvalidInput
 from tasks.partition import SplitShares
 from tests.components.boosting.secret_shared.on_bins import as_matrix, xgboost_on_bins
 from tests.troth.conftest import wait_for
-from tests.troth.machines import PATIENCE, World, champion, prefect_server
+from tests.troth.machines import PATIENCE, World, champion
 
 pytestmark = pytest.mark.slow
 
@@ -41,21 +41,6 @@ QUICK = {"rounds": 3, "max_depth": 2, "max_bin": 8, "subsample": 1.0, "colsample
 SPLIT = SplitShares().as_record()
 CANARY_NAME, CANARY_NOTE, CANARY_NUMBER = "canary-person", "canary-note", 31.415926535
 KNOWN, CLAIMED = ["id", "dose", "site", "sex", "outcome"], ["id", "marker", "age"]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The folder and the address of a Prefect server."""
-    folder = tmp_path_factory.mktemp("prefect")
-    with prefect_server(folder) as address:
-        yield folder, address
-
-
-@pytest.fixture(scope="module")
-def schema(people_schema) -> dict:
-    document = people_schema()
-    document["features"]["site"]["categories"] = ["north", "south"]
-    return document
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from components.data.split import PARTS, split_of
 from components.data.table import Table
 from tasks.partition import SplitShares
 from tests.troth.conftest import wait_for
-from tests.troth.machines import PATIENCE, World, champion, prefect_server
+from tests.troth.machines import PATIENCE, World, champion
 
 pytestmark = pytest.mark.slow
 
@@ -27,21 +27,6 @@ OWNERS, OTHERS = ("hospital", "insurer", "registry"), ("adder",)
 QUICK = {"rounds": 4, "max_depth": 2, "max_bin": 8, "subsample": 1.0, "colsample_bytree": 1.0}
 SPLIT = SplitShares().as_record()
 CANARY_NAME, CANARY_NUMBER = "canary-person", 31.415926535
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The folder and the address of a Prefect server."""
-    folder = tmp_path_factory.mktemp("prefect")
-    with prefect_server(folder) as address:
-        yield folder, address
-
-
-@pytest.fixture(scope="module")
-def schema(people_schema) -> dict:
-    document = people_schema()
-    document["features"]["site"]["categories"] = ["north", "south"]
-    return document
 
 
 @pytest.fixture(scope="module")

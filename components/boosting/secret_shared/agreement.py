@@ -15,6 +15,9 @@ from components.errors import InvalidInput
 LEAST_HESSIAN = 2e-6
 """p (1 - p) where the sigmoid becomes a constant: no row of a logistic model weighs less."""
 
+GAIN_BITS = 27
+"""Fraction bits of a gain, or more."""
+
 DEEPEST = 8
 MOST_BINS = 4096
 
@@ -83,6 +86,8 @@ class Agreement(_Public):
     label_range: tuple[float, float] = (0.0, 1.0)
     """Public bounds of a regression label, which fix the scale of its fixed-point numbers."""
     parameters: BoostingParameters
+    matchings: tuple[str, ...] = ()
+    """Token of each party's matched rows, on which it trains."""
 
     @model_validator(mode="after")
     def _every_cell_has_one_owner(self) -> Self:
@@ -116,43 +121,50 @@ class Agreement(_Public):
         return 4.0 if self.objective == "reg:squarederror" else 1.0
 
     @property
+    def lightest(self) -> float:
+        """The least H + lambda of a side that counts; one without rows never does."""
+        return self.parameters.reg_lambda + max(self.parameters.min_child_weight, LEAST_HESSIAN / 2)
+
+    @property
     def weight_bound(self) -> float:
         """No leaf weight -G / (H + lambda) is larger, before eta."""
-        if self.objective == "reg:squarederror":
-            return self.gradient_bound
-        smallest = LEAST_HESSIAN
-        penalty = self.parameters.reg_lambda
-        return min(self.gradient_bound / smallest, self.rows * self.gradient_bound / penalty if penalty else math.inf)
+        return self.gradient_bound / max(self.lightest / self.rows, self._least_hessian)
+
+    @property
+    def floor(self) -> float:
+        """What every row's hessian is raised by, lest weights outgrow their bound: 0 unless rows are very many."""
+        if self.objective == "reg:squarederror" or self.lightest / self.rows >= self._least_hessian:
+            return 0.0
+        # With room for what a hessian near zero lost in rounding.
+        return self._least_hessian + 2.0**-17
 
     @property
     def hessian_bound(self) -> float:
         """No sum of hessians and lambda is larger."""
         each = {"binary:logistic": 0.25, "multi:softprob": 0.5, "reg:squarederror": 1.0}[self.objective]
-        return self.rows * each + self.parameters.reg_lambda
+        return self.rows * (each + self.floor) + self.parameters.reg_lambda
+
+    @property
+    def score_bound(self) -> float:
+        """No score G^2 / (H + lambda) of a side is larger."""
+        return self.rows * self.gradient_bound * self.weight_bound + 1.0
+
+    @property
+    def gain_bits(self) -> int:
+        """Fraction bits of a score so that two never wrap around."""
+        return 59 - math.ceil(math.log2(self.score_bound))
+
+    @property
+    def _least_hessian(self) -> float:
+        """What each row must weigh for gains to have their bits, whatever lambda and min_child_weight are."""
+        return 1.0 if self.objective == "reg:squarederror" else (self.rows + 1) * 2.0 ** (GAIN_BITS - 59)
 
     def require_fits(self) -> None:
-        """See before anything runs that no number can leave the ring.
+        """See before anything runs that no number can leave the ring; what rows could do, `floor` prevents.
 
         Raises
         ------
         InvalidInput
-            A parameter that this mode does not have, or rows and parameters whose sums would wrap around.
+            A parameter that this mode does not have.
         """
-        parameters = self.parameters
-        require_trainable(parameters)
-        if self.objective == "multi:softprob" and parameters.reg_lambda < self.rows * LEAST_HESSIAN:
-            raise InvalidInput(
-                f"reg_lambda is {parameters.reg_lambda:g}; with {self.rows} rows of classes mode secret_shared needs "
-                f"{self.rows * LEAST_HESSIAN:.2g} or more, since a certain class weighs nothing"
-            )
-        if self.gain_bits < 20:
-            raise InvalidInput(
-                f"{self.rows} rows with lambda {parameters.reg_lambda:g} leave {self.gain_bits} fraction bits for a "
-                "gain, 20 are needed; raise reg_lambda"
-            )
-
-    @property
-    def gain_bits(self) -> int:
-        """Fraction bits a gain G^2 / (H + lambda) may have so that two of them never wrap around."""
-        bound = 2 * self.rows * self.gradient_bound * self.weight_bound
-        return 60 - math.ceil(math.log2(bound))
+        require_trainable(self.parameters)

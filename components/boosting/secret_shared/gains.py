@@ -1,8 +1,8 @@
 """What every candidate split gains, and the best one: computed for all nodes of a level at once, seen by nobody.
 
 The score of a split is G_L^2 / (H_L + lambda) + G_R^2 / (H_R + lambda); the choice not to split scores what the node
-has now and gamma more. A side lighter than min_child_weight scores below everything. The scores of one node are
-compared with one another only, so a fixed point of public scale serves them all.
+has now and gamma more. A split with a side that is empty or lighter than min_child_weight scores below everything. The
+scores of one node are compared with one another only, so a fixed point of public scale serves them all.
 Source: Chen and Guestrin, KDD 2016, equations 5 to 7.
 """
 
@@ -50,14 +50,14 @@ def best_splits(agreement: Agreement, splits: Splits, left: Shared, total: Share
     weights, heavy = quotient(
         gradients,
         hessians + parameters.reg_lambda,
-        lower=_lightest(agreement),
+        lower=agreement.lightest,
         upper=agreement.hessian_bound,
         bound=agreement.weight_bound,
         site="gain",
     )
     scores = _scores(agreement, weights, gradients)
     # A split with a light side scores below everything.
-    worst = agreement.rows * agreement.gradient_bound * agreement.weight_bound + 1.0
+    worst = agreement.score_bound
     penalty = (heavy[:, :count] + heavy[:, count : 2 * count]).times(round(worst * 2**scores.fraction))
     split = scores[:, :count] + scores[:, count : 2 * count] + penalty.rescaled(scores.fraction)
     split = split - (2 * worst + INDIFFERENCE * splits.default_left)
@@ -71,10 +71,11 @@ def best_splits(agreement: Agreement, splits: Splits, left: Shared, total: Share
 
 
 def _scores(agreement: Agreement, weights: Shared, gradients: Shared) -> Shared:
-    """w G of each side, its fraction bits as many as the public bound allows, most of them from the weight."""
+    """w G of each side, its fraction bits as many as the public bound allows; the smaller factor has more of them."""
     bits = agreement.gain_bits
-    weight_bits = min(weights.fraction, round(0.65 * bits))
-    return multiply_truncated(weights, weight_bits, gradients, min(FRACTION, bits - weight_bits), site="gain.score")[0]
+    gradient_bits = min(FRACTION, round((bits - math.log2(agreement.rows)) / 2) + 1)
+    weight_bits = min(weights.fraction, bits - gradient_bits)
+    return multiply_truncated(weights, weight_bits, gradients, gradient_bits, site="gain.score")[0]
 
 
 def _gamma(agreement: Agreement) -> float:
@@ -83,18 +84,13 @@ def _gamma(agreement: Agreement) -> float:
     return agreement.parameters.gamma / half**2
 
 
-def _lightest(agreement: Agreement) -> float:
-    """The least H + lambda of a node that counts: XGBoost gives lighter ones the weight 0."""
-    return agreement.parameters.reg_lambda + agreement.parameters.min_child_weight
-
-
 def leaf_weights(agreement: Agreement, sums: Shared) -> Shared:
     """-eta G / (H + lambda) from (2, leaves) sums, (leaves,)."""
     parameters = agreement.parameters
     weights, _ = quotient(
         -sums[0],
         sums[1] + parameters.reg_lambda,
-        lower=_lightest(agreement),
+        lower=agreement.lightest,
         upper=agreement.hessian_bound,
         bound=agreement.weight_bound,
         site="leaf",

@@ -16,7 +16,7 @@ import numpy as np
 from components.boosting.label_range import label_range
 from components.boosting.secret_shared.agreement import Agreement
 from components.boosting.secret_shared.layout import Layout, agreement_of, layout_of
-from components.boosting.secret_shared.objective import in_label_units, scale_of
+from components.boosting.secret_shared.objective import in_label_units
 from components.boosting.secret_shared.opened import open_model
 from components.boosting.secret_shared.predict import predict_margins
 from components.boosting.secret_shared.prepare import (
@@ -38,14 +38,11 @@ from components.errors import InvalidInput
 from components.mpc.engine import Engine
 from components.mpc.intersection import Exchange, common_rows
 from components.mpc.programs import Task, program
-from components.mpc.quantile import secure_cuts
+from components.mpc.quantile import PER_BIN, secure_cuts
 from components.mpc.randomness import Keystream, fresh_key
 from components.mpc.shared import concatenate
 from components.partition import HoldingRecord, read_holding
 from components.secret_file import create_once
-
-LABEL_FRACTION = 40
-"""Fraction bits of a held-out label on its way to the analyst."""
 
 MOST_ROWS = 2**24
 """Public bound of the rows whose ranks are compared."""
@@ -103,6 +100,7 @@ def train_together(engine: Engine, task: Task) -> dict:
     if not engine.deals:
         private = json.loads(task.private.read_text())
         matched, shares = _matched(Path(private["matched"])), Path(private["shares"])
+        _require_matching(task.name, Path(private["matched"]), agreement)
         holding = holding_of(agreement, layout, task.name, _own(task, schema), _rows(matched, "train"), _cuts(matched))
     seconds: dict[str, float] = {}
     started = time.perf_counter()
@@ -113,7 +111,7 @@ def train_together(engine: Engine, task: Task) -> dict:
         holding,
         start=restored(engine, shares, done, model_shape(agreement)),
         report=lambda number, level: task.report(tree=number + 1, level=level + 1),
-        keep=lambda finished, state: None if engine.deals else keep_round(shares, finished, state),
+        keep=lambda finished, state: None if engine.deals else keep_round(shares, finished, state, task.tag),
     )
     seconds["train"] = time.perf_counter() - started
     opened = open_model(engine, agreement, model, analyst)
@@ -187,8 +185,14 @@ def training_agreement(schema: Schema, layout: Layout, documents: Mapping[str, d
             may_miss[int(feature)] = may_miss.get(int(feature), False) or missing
         ranges += [document["label_range"]] if "label_range" in document else []
     shapes = feature_shapes(schema, cuts, may_miss)
+    if not any(shape.bins > 1 or shape.may_miss for shape in shapes):
+        raise InvalidInput(
+            f"no feature has two values or more that could part rows; cut points take {PER_BIN} training rows a bin of "
+            f"a feature that several owners hold, lower max_bin (now {parameters.max_bin})"
+        )
     span = (min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else (0.0, 1.0)
-    return agreement_of(schema, layout, rows, shapes, parameters, span)
+    tokens = tuple(documents[party]["token"] for party in layout.parties)
+    return agreement_of(schema, layout, rows, shapes, parameters, span).model_copy(update={"matchings": tokens})
 
 
 def agreed_rows(documents: Mapping[str, dict], group: tuple[str, ...]) -> dict[str, int]:
@@ -223,6 +227,18 @@ def _own(task: Task, schema: Schema) -> Table:
     holding = json.loads(task.private.read_text())["holding"]
     record = HoldingRecord(**{**holding, "path": Path(holding["path"]), "columns": tuple(holding["columns"])})
     return read_holding(record, schema)
+
+
+def _require_matching(name: str, folder: Path, agreement: Agreement) -> None:
+    """Rows of two matchings are in two orders, and a model on both would be of nobody."""
+    own = json.loads((folder / "result.json").read_text())["token"]
+    agreed = dict(zip(agreement.parties, agreement.matchings, strict=True))[name]
+    if own != agreed:
+        raise InvalidInput(
+            f"owner '{name}' has its rows as of matching {own}, and the training asked for is on matching {agreed}; "
+            f"restore its folder of together/{folder.parent.name}, or remove all of that in the home of the pipeline, "
+            "and rows are matched anew"
+        )
 
 
 def _groups(layout: Layout, party: str) -> list[str]:
@@ -303,9 +319,6 @@ def _cuts(matched: Mapping[str, np.ndarray]) -> dict[int, np.ndarray]:
 def _described(engine, task, schema, layout, part, rows, analyst) -> dict[str, np.ndarray | None]:
     """Labels, group codes and pseudonyms of held-out rows, to the analyst: (n,) each, pseudonyms (2, n)."""
     wanted = {"label": schema.label.column} | {f"group_{name}": group.column for name, group in schema.groups.items()}
-    # Regression labels travel in units of their public range, as they were trained on.
-    regression = schema.label.kind == "regression"
-    middle, half = scale_of(Agreement.model_validate(task.agreement["models"][0])) if regression else (0.0, 1.0)
     found = {}
     counts = [task.agreement["rows"]["selection"][g[0]] + task.agreement["rows"]["gate"][g[0]] for g in layout.groups]
     mine = iter(rows or ())
@@ -314,17 +327,14 @@ def _described(engine, task, schema, layout, part, rows, analyst) -> dict[str, n
         pieces = []
         for group, count in zip(layout.groups, counts, strict=True):
             holder = group[0] if column is None else next(m for m in group if column in layout.columns[m])
-            shape = (2, count) if column is None else (1, count)
+            shape = (2 if name in ("label", "pseudonyms") else 1, count)
             values = None
             if task.name == holder:
                 values = _values(task, part, name, own_rows[group[0]]).reshape(shape)
-                values = (values - middle) / half if name == "label" else values
-            pieces.append(
-                engine.share(layout.parties.index(holder), values, shape, LABEL_FRACTION if name == "label" else 0)
-            )
+            pieces.append(engine.share(layout.parties.index(holder), values, shape, 0))
         found[name] = engine.reveal(name, concatenate(pieces, axis=1), to=analyst)
     if found["label"] is not None:
-        found["label"] = middle + half * found["label"]
+        found["label"] = np.ascontiguousarray(found["label"].T).astype(np.uint32).view(np.float64).T
     return found
 
 
@@ -334,7 +344,8 @@ def _values(task: Task, part: Table, name: str, rows: np.ndarray) -> np.ndarray:
         create_once(path, os.urandom(32))
         return pseudonyms(part.row_ids[rows], path.read_bytes())
     if name == "label":
-        return part.labels[rows].astype(np.float64)
+        # Its two halves as whole numbers: exact, and however far a held-out label is from those trained on.
+        return part.labels[rows].astype(np.float64).reshape(-1, 1).view(np.uint32).T
     group = part.groups[name.removeprefix("group_")]
     order = np.array([task.agreement["levels"][name.removeprefix("group_")].index(level) for level in group.levels])
     return order[group.codes[rows]].astype(np.float64)

@@ -127,12 +127,12 @@ def candidate_splits(agreement: Agreement, drawn: np.ndarray) -> Splits:
                 known = position * slots + widest - 1
                 add(position, category, False, (known, zero), own, -(category**2), [*test, ("missing", far)])
     return Splits(
-        np.array(feature),
-        np.array(threshold),
-        np.array(default_left),
-        np.array([first, second]),
-        np.array(minus),
-        np.array(entries, dtype=np.int64).T,
+        np.array(feature, dtype=np.int64),
+        np.array(threshold, dtype=np.int64),
+        np.array(default_left, dtype=bool),
+        np.array([first, second], dtype=np.int64),
+        np.array(minus, dtype=np.int64),
+        np.array(entries, dtype=np.int64).reshape(-1, 3).T,
         np.array([*constants, -1]),
     )
 

@@ -2,9 +2,11 @@
 
 The trees so far never change; the margins after a round are kept for the last two rounds, since one party may have
 finished a round that another has not. Files are written aside and renamed, lie in a folder only the owner may read, and
-are worth nothing without those of all other parties.
+are worth nothing without those of all other parties. Each carries the tag of the try that wrote it, the same at all
+parties: files of two tries, as a backup or a process that was given up may leave them, are never put together.
 """
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -21,27 +23,29 @@ _WHOLE = ("tests", "constants", "chosen", "thresholds")
 """Parts of a level that are integers."""
 
 
-def keep_round(folder: Path, done: int, state: State) -> None:
-    """Write what round `done` (1, 2, …) added."""
+def keep_round(folder: Path, done: int, state: State, tag: str) -> None:
+    """Write what round `done` (1, 2, …) added; `tag` names this try at all parties."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     grown = state.model.rounds[done - 1]
     arrays = {"leaf_sums": grown.leaf_sums.words, "leaves": grown.leaves.words}
     for depth, level in enumerate(grown.levels):
         arrays |= {f"{name}_{depth}": getattr(level, name).words for name in (*_WHOLE, "sums")}
     if done == 1:
-        _write(folder / "base.npz", {"base": state.model.base.words})
-    _write(folder / f"margins_{done:05d}.npz", {"margins": state.margins.words})
+        _write(folder / "base.npz", {"base": state.model.base.words}, tag)
+    _write(folder / f"margins_{done:05d}.npz", {"margins": state.margins.words}, tag)
     # Last, for its presence says that the round is finished.
-    _write(folder / f"round_{done:05d}.npz", arrays)
+    _write(folder / f"round_{done:05d}.npz", arrays, tag)
     (folder / f"margins_{done - 2:05d}.npz").unlink(missing_ok=True)
 
 
-def finished_rounds(folder: Path) -> int:
-    """Rounds that a folder holds without a gap."""
-    done = 0
-    while (folder / f"round_{done + 1:05d}.npz").exists():
-        done += 1
-    return done
+def finished_rounds(folder: Path) -> dict[int, str]:
+    """Rounds one could go on from: the last two without a gap, each with a digest of the tags of all it rests on."""
+    tags, found = [_tag(folder / "base.npz")], {}
+    while tag := _tag(folder / f"round_{len(tags):05d}.npz"):
+        tags.append(tag)
+        rests_on = " ".join([*tags, _tag(folder / f"margins_{len(tags) - 1:05d}.npz")])
+        found[len(tags) - 1] = hashlib.sha256(rests_on.encode()).hexdigest()[:16]
+    return dict(list(found.items())[-2:])
 
 
 def restored(engine: Engine, folder: Path, done: int, shape: "ModelShape") -> State | None:
@@ -57,6 +61,8 @@ def restored(engine: Engine, folder: Path, done: int, shape: "ModelShape") -> St
         for later in sorted(folder.glob("round_*.npz"), reverse=True):
             if int(later.stem.removeprefix("round_")) > done:
                 later.unlink()
+        for aside in folder.glob("*.part"):
+            aside.unlink()
     return state
 
 
@@ -95,14 +101,21 @@ class ModelShape:
         return shapes
 
 
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    aside = path.with_suffix(".part")
+def _write(path: Path, arrays: dict[str, np.ndarray], tag: str) -> None:
+    aside = path.with_suffix(f".{tag}.part")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, allow_pickle=False, tag=np.array(tag), **arrays)
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
+
+
+def _tag(path: Path) -> str:
+    if not path.exists():
+        return ""
+    with np.load(path, allow_pickle=False) as stored:
+        return str(stored["tag"])
 
 
 def _read(engine: Engine, path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:

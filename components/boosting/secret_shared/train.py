@@ -29,8 +29,13 @@ LEAKAGE = (
     "owner's labels to two digits",
     "owners whose columns are of the same persons learn which rows they have in common, and how many each has; with "
     "three or more, also how many rows any of the others share, but not which",
-    "all owners learn the cut points of features whose rows lie with several: values that somebody holds, at equal "
-    "ranks among all",
+    "all owners learn, of each numeric feature whose rows lie with several, whether it has ten values or more a bin "
+    "among the training rows of all; if so, its k/max_bin quantile for each k, and whether the cut lies below or "
+    "above: values that somebody holds, ten ranks or more apart, repeats included, which say how common a value is, to "
+    "one part in max_bin; each matching with another max_bin, or of other rows, adds to this",
+    "owners on machines of their own are told of one another how many rows and persons each has, and the newest time in "
+    "its training rows, and so is whoever reads the Prefect server that they are asked through",
+    "the dealer sees how fast each owner takes what it is sent, and when it has taken all of it",
     "the analyst, and nobody else, receives the model with its gradient and hessian sums",
     "the analyst receives labels, groups and margins of held-out rows under pseudonyms, to judge the model by; an "
     "analyst who holds columns of the same persons knows who each row is, and so learns these of named persons, and "

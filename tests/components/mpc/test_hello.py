@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.mpc.hello import PROTOCOL, Hello, decode, difference
+from components.mpc.hello import PROTOCOL, Hello, decode, difference, resume_from
+from components.mpc.network import PartyLost
 
 AGREEMENT = {"rows": 920, "features": ["age", "dose"], "training": {"eta": 0.3, "max_depth": 4}}
 SCALARS = st.none() | st.integers(-(2**53), 2**53) | st.text(max_size=5)
@@ -65,3 +66,35 @@ def test_another_version_is_named_before_anything_else():
 def test_what_is_no_hello(content):
     with pytest.raises(ValueError):  # noqa: PT011
         decode(content)
+
+
+def test_owners_in_another_order_would_have_other_numbers():
+    ours, theirs = (Hello(name, {}, owners=owners) for name, owners in [("a", ["a", "b"]), ("b", ["b", "a"])])
+    assert "lists the owners b, a where 'a' lists a, b" in difference(decode(theirs.encode()), ours)
+    assert difference(decode(replace(theirs, owners=["a", "b"]).encode()), ours) is None
+
+
+def hellos(**finished) -> list[Hello]:
+    """Of owners with steps, number → tag, and of the dealer, as they arrive and, the first, as it was made."""
+    made = [Hello(name, {}, finished=sorted(steps.items())) for name, steps in finished.items()]
+    return [made[0], *(decode(hello.encode()) for hello in [*made[1:], Hello("dealer", {})])]
+
+
+@pytest.mark.parametrize(
+    ("finished", "last"),
+    [
+        ({"a": {6: "x", 7: "y"}, "b": {6: "x", 7: "y"}}, 7),
+        ({"a": {6: "x", 7: "y"}, "b": {5: "w", 6: "x"}}, 6),
+        ({"a": {2: "x", 3: "y"}, "b": {2: "x", 3: "other"}, "c": {2: "x", 3: "y"}}, 2),
+        ({"a": {2: "x", 3: "y"}, "b": {}}, 0),
+        ({"a": {}, "b": {}}, 0),
+    ],
+    ids=str,
+)
+def test_all_go_on_from_the_last_step_of_the_same_tries(finished, last):
+    assert resume_from(hellos(**finished)) == last
+
+
+def test_steps_of_which_none_is_the_same_are_left_alone():
+    with pytest.raises(PartyLost, match=r"'a' \[6, 7\], 'b' \[3, 4\].*restore"):
+        resume_from(hellos(a={6: "x", 7: "y"}, b={3: "u", 4: "v"}))

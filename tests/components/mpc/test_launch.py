@@ -99,7 +99,7 @@ def test_with_a_parties_file_each_member_is_started_by_itself(vectors, tmp_path)
     hosts = {name: ("127.0.0.1", port) for name, port in zip(private, ports, strict=True)}
     make_parties(tmp_path / "parties", list(private), analyst="insurer", hosts=hosts, timeout=5, gather=30)
     ended, threads = {}, []
-    for name, finished in [("hospital", 4), ("insurer", 3), ("dealer", 0)]:
+    for name, finished in [("hospital", {3: "x", 4: "y"}), ("insurer", {2: "w", 3: "x"}), ("dealer", {})]:
         job = Job(
             program="__main__:combine",
             parties=tmp_path / "parties",

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.mpc.quantile import STEPS, bin_indices, local_cuts, secure_cuts
+from components.mpc.quantile import PER_BIN, STEPS, bin_indices, local_cuts, secure_cuts
 from components.mpc.simulate import simulate
 
 FLOATS = st.one_of(
@@ -89,19 +89,49 @@ def find_cuts(parts, bin_count, rows):
 @settings(max_examples=15, deadline=None)
 @given(st.integers(2, 4), st.integers(1, 4), st.integers(2, 9), st.data())
 def test_secure_cuts_are_those_of_the_pooled_values(parties, features, bin_count, data):
+    # Each value several times, so that some features have enough for every number of bins, and some have not.
     parts = [
-        [np.array(data.draw(st.lists(FLOATS, max_size=15)), dtype=np.float32) for _ in range(features)]
+        [np.repeat(np.array(data.draw(st.lists(FLOATS, max_size=15)), dtype=np.float32), 7) for _ in range(features)]
         for _ in range(parties)
     ]
     rows = sum(max(len(column) for column in columns) for columns in parts)
     results, engines = find_cuts(parts, bin_count, rows)
     for feature in range(features):
-        pooled = local_cuts(np.concatenate([columns[feature] for columns in parts]), bin_count)
+        pooled = np.concatenate([columns[feature] for columns in parts])
+        enough = np.count_nonzero(~np.isnan(pooled)) >= PER_BIN * bin_count
         for cuts in results:
-            np.testing.assert_array_equal(cuts[feature], pooled)
-    # Nothing is revealed but 33 answers a cut.
+            np.testing.assert_array_equal(cuts[feature], local_cuts(pooled, bin_count) if enough else [])
+    # Nothing is revealed but whether there are values enough, and 33 answers a cut.
     for engine in engines:
-        assert dict(engine.revealed) == {"cuts": (STEPS + 1) * features * (bin_count - 1)}
+        assert dict(engine.revealed) == {"cuts": features + (STEPS + 1) * features * (bin_count - 1)}
+
+
+def answers_of(parts, bin_count):
+    """The cuts of one feature, and every answer that is opened on the way, (1 + 33 (B - 1),)."""
+    seen = []
+
+    def program(engine):
+        if engine.party == 0:
+            honest = engine.reveal_bits
+            engine.reveal_bits = lambda name, bits: seen.append(honest(name, bits)) or seen[-1]
+        return secure_cuts(engine, [None if engine.deals else parts[engine.party]], bin_count, 2**24)
+
+    results, _ = simulate(program, len(parts))
+    return results[0][0], np.concatenate([answers.reshape(-1) for answers in seen]).astype(bool)
+
+
+@pytest.mark.parametrize("missing", [0, 3975])
+def test_values_too_few_for_their_bins_are_named_to_nobody(missing):
+    """Rows are many, but few have a value: as many bins as that would name every one of them."""
+    values = np.random.default_rng(0).gamma(2.0, 30.0, 319).astype(np.float32)
+    column = np.append(values, np.full(missing, np.nan, dtype=np.float32))
+    cuts, answers = answers_of([column[::2], column[1::2]], 32)
+    assert cuts.size == 0
+    # That they are too few is the one answer that depends on them.
+    assert answers.tolist() == [True] + [False] * (33 * 31)
+
+    enough, _ = answers_of([column, values[:1]], 32)
+    assert enough.size == 31
 
 
 def test_an_owner_may_hold_none_of_a_feature():
@@ -116,8 +146,8 @@ def test_an_owner_may_hold_none_of_a_feature():
 def test_all_but_the_answers_is_uniform(parties, harness):
     def program(scale):
         def run(engine):
-            column = np.arange(30, dtype=np.float32) * scale
-            secure_cuts(engine, [None if engine.deals else column + engine.party] * 8, 17, 90)
+            column = np.arange(90, dtype=np.float32) * scale
+            secure_cuts(engine, [None if engine.deals else column + engine.party] * 8, 17, 270)
 
         return run
 
@@ -129,20 +159,31 @@ def test_all_but_the_answers_is_uniform(parties, harness):
         harness.assert_uniform([run])
 
 
-def test_the_answers_follow_from_the_cuts(harness):
-    """Other values with the same cuts give the same answers: they say nothing else."""
-    first = [np.array([5, 1, 9, 7], dtype=np.float32), np.array([2, 3, 8, 4], dtype=np.float32)]
-    second = [np.array([-60, 4, 6, 9], dtype=np.float32), np.array([2, 3, 5, 100], dtype=np.float32)]
-    answers = []
-    for parts in (first, second):
-        seen = []
+def written_down(quantiles, above):
+    """The answers of a search, by who knows what it found: (33, B - 1)."""
+    octets = quantiles.astype(np.float32).view(np.uint32).astype(np.int64)
+    images = np.where(octets >> 31, 2**32 - 1 - octets, octets + 2**31)
+    low, high, answers = np.zeros_like(images), np.full_like(images, 2**32 - 1), []
+    for _ in range(STEPS):
+        middle = (low + high) // 2
+        answers.append(images > middle)
+        low, high = np.where(answers[-1], middle + 1, low), np.where(answers[-1], high, middle)
+    return np.array([*answers, above])
 
-        def program(engine, parts=parts, seen=seen):
-            if engine.party == 0:
-                honest = engine.reveal_bits
-                engine.reveal_bits = lambda name, bits: seen.append(honest(name, bits)) or seen[-1]
-            return secure_cuts(engine, [None if engine.deals else parts[engine.party]], 2, 8)
 
-        results, _ = simulate(program, 2)
-        answers.append((results[0][0].tolist(), np.concatenate(seen).tolist()))
-    assert answers[0] == answers[1]
+@pytest.mark.parametrize("common", [0.0, 0.3, 0.34, 0.98])
+def test_the_answers_follow_from_the_quantiles_and_sides(common):
+    """They say nothing that whoever is told each rank's value and side could not write down; repeats are told."""
+    random = np.random.default_rng(2)
+    values = np.where(random.random(400) < common, 1.0, random.normal(size=400).round(1)).astype(np.float32) + 0.0
+    bins = 9
+    cuts, answers = answers_of([values[:150], values[150:]], bins)
+
+    ranks = np.arange(1, bins)
+    ordered = np.sort(values)
+    quantiles = np.array([next(x for x in ordered if bins * np.sum(values <= x) >= k * 400) for k in ranks])
+    upto, below = (np.array([np.sum(side(values, x)) for x in quantiles]) for side in (np.less_equal, np.less))
+    above = bins * upto - 400 * ranks < 400 * ranks - bins * below
+    assert answers.tolist() == [False, *written_down(quantiles, above).reshape(-1).tolist()]
+    # The cuts alone would say less: they are fewer than the ranks where values repeat.
+    assert (len(cuts) < len(ranks)) == (common > 0)

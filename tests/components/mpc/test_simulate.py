@@ -1,8 +1,12 @@
 """Parties and dealer as threads: what they return, and that one which fails keeps nobody waiting."""
 
+import queue
+import time
+
 import numpy as np
 import pytest
 
+from components.mpc.network import DEALER, PartyLost, local_networks
 from components.mpc.simulate import simulate
 
 FOR_EVER = 3600
@@ -28,3 +32,30 @@ def test_when_one_fails_the_others_end_at_once(failing):
 
     with pytest.raises(ZeroDivisionError, match="on purpose"):
         simulate(program, 3, timeout=FOR_EVER)
+
+
+class Stalled(queue.Queue):
+    """A box whose first look takes a second: the process was stopped, and with it whoever was to fill the box."""
+
+    def get(self, *, timeout):
+        if not self.unfinished_tasks:
+            time.sleep(1.0)
+            self.put(("trial", b"octets"))
+            raise queue.Empty
+        return super().get(timeout=timeout)
+
+
+def test_who_was_stopped_looks_again_before_it_gives_the_others_up():
+    (network, _), _ = local_networks(2, timeout=0.5)
+    network.boxes[1, 0] = Stalled()
+    assert network.round("trial", {}, {1: 6}) == {1: b"octets"}
+
+
+def test_who_sends_nothing_is_given_up():
+    (network, _), dealer = local_networks(2, timeout=0.2)
+    with pytest.raises(PartyLost, match="party 1 did not send trial within 0.2 s"):
+        network.round("trial", {}, {1: 6})
+    for _ in range(dealer.boxes[DEALER, 0].maxsize):
+        dealer.deal(0, memoryview(b"octets"))
+    with pytest.raises(PartyLost, match="party 0 took nothing"):
+        dealer.deal(0, memoryview(b"octets"))

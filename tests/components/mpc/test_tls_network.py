@@ -96,9 +96,19 @@ def test_the_same_program_gives_the_same_result_and_the_same_traffic_as_in_one_p
 
 def test_they_go_on_from_the_last_step_that_all_have(consortium):
     ended = consortium(3).run(
-        lambda session: session.resume_from, hospital={"finished": 7}, insurer={"finished": 5}, registry={"finished": 6}
+        lambda session: (session.resume_from, session.tag),
+        hospital={"finished": {5: "v", 6: "w", 7: "x"}},
+        insurer={"finished": {4: "u", 5: "v"}},
+        registry={"finished": {5: "v", 6: "other"}},
     )
-    assert ended == {"hospital": 5, "insurer": 5, "registry": 5, "dealer": 5}
+    assert set(ended) == {"hospital", "insurer", "registry", "dealer"}
+    assert len(set(ended.values())) == 1
+    assert ended["dealer"][0] == 5
+
+
+def test_every_try_has_a_tag_of_its_own(consortium):
+    one, other = (consortium().run(lambda session: session.tag) for _ in range(2))
+    assert len({*one.values(), *other.values()}) == 2
 
 
 @pytest.mark.parametrize("size", [1, 1 << 10, link.DIRECT // 8, link.DIRECT // 8 + 1, 1 << 21])
@@ -166,12 +176,21 @@ def test_another_row_count_is_refused_by_all_with_the_difference(consortium):
 
 @pytest.mark.parametrize("who", ["insurer", "dealer"])
 def test_another_version_is_refused_by_all_with_both(consortium, who):
-    finished = None if who == "dealer" else 0
-    ended = consortium().run(products, **{who: {"hello": Hello(who, AGREEMENT, finished, product="0.0.1")}})
+    ended = consortium().run(products, **{who: {"hello": Hello(who, AGREEMENT, product="0.0.1")}})
 
     assert all(isinstance(error, PartyLost) for error in ended.values())
     assert "troth 0.0.1" in str(ended["hospital"])
     assert f"'{who}' runs 0.0.1" in str(ended[who])
+
+
+def test_another_order_of_owners_is_refused_by_all(consortium):
+    """Two would be party 0."""
+    one = consortium()
+    turned = one.parties.model_copy(update={"owners": one.parties.owners[::-1]})
+    ended = one.run(products, insurer={"parties": turned})
+
+    assert all(isinstance(error, PartyLost) for error in ended.values())
+    assert all("lists the owners" in str(error) for error in ended.values())
 
 
 def test_files_of_another_authority_are_refused_by_both_sides(consortium):

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from components.boosting.parameters import BoostingParameters
 from components.boosting.secret_shared import Agreement, Block, FeatureShape, Holding, train
+from components.boosting.secret_shared.agreement import GAIN_BITS
 from components.errors import InvalidInput
 from components.mpc.simulate import simulate
 
@@ -40,20 +41,27 @@ def test_what_is_accepted_cannot_wrap_around(rows, penalty, weight, objective):
     try:
         public.require_fits()
     except InvalidInput:
-        # Ordinary settings are never refused.
-        assert penalty < 1 or weight + penalty < 0.01 or rows > 2**19
+        assert weight + penalty < 0.01
         return
-    # A leaf's weight: |G| <= n g, and H + lambda >= min_child_weight + lambda for all that counts.
-    largest = rows * public.gradient_bound / (penalty + weight)
-    per_row = {"binary:logistic": 1 / 2e-6, "multi:softprob": 1 / 2e-6, "reg:squarederror": 4.0}[objective]
-    assert public.weight_bound >= min(largest, per_row) * (1 - 1e-12) or public.weight_bound >= per_row * 0.9
-    # Two sides of two candidates, compared: a difference of four scores within 63 bits.
-    score = rows * public.gradient_bound * public.weight_bound
+    # A leaf's weight: |G| <= n g, and H + lambda is n times what each row weighs at least, or what a side must.
+    each = 1.0 if objective == "reg:squarederror" else max(0.0, public.floor - 2**-17)
+    largest = rows * public.gradient_bound / max(penalty + max(weight, 1e-6), rows * each)
+    assert public.weight_bound >= largest * (1 - 1e-6)
+    # Two sides of two candidates, and the penalties of light ones: a difference of four scores within 63 bits.
+    score = rows * public.gradient_bound * public.weight_bound + 1
     assert 4 * score * 2.0**public.gain_bits <= 2.0**62
-    assert public.gain_bits >= 20
+    assert public.gain_bits >= GAIN_BITS
     # x s and y s of a quotient, with x up to the next power of four.
-    power = 4.0 ** (math.ceil(math.log(public.hessian_bound, 4)) + 1)
+    power = 4.0 ** (math.ceil(math.log(max(public.hessian_bound, public.lightest), 4)) + 1)
     assert power * 2.0**20 < 2.0**62
+    assert power * 2.0**20 * public.weight_bound < 2.0**62
+
+
+@pytest.mark.parametrize("objective", ["binary:logistic", "multi:softprob", "reg:squarederror"])
+@pytest.mark.parametrize("rows", [1, 40, 1000, 65_000])
+def test_hessians_are_xgboosts_unless_rows_are_very_many(objective, rows):
+    assert agreement(rows, objective=objective).floor == 0
+    assert agreement(10**6, objective=objective).floor < 3e-4
 
 
 @pytest.mark.parametrize(
@@ -63,7 +71,6 @@ def test_what_is_accepted_cannot_wrap_around(rows, penalty, weight, objective):
         ({"early_stopping_rounds": 5}, "early_stopping_rounds"),
         ({"max_depth": 9}, "max_depth is 9"),
         ({"reg_lambda": 0, "min_child_weight": 0}, "reg_lambda and min_child_weight"),
-        ({"rows": 2**24 - 1, "reg_lambda": 0}, "reg_lambda"),
     ],
 )
 def test_what_this_mode_cannot_do_is_refused_by_name(parameters, names):

@@ -78,6 +78,47 @@ def test_every_octet_received_is_uniform(boosting, harness, recorded, monkeypatc
     data.labels[:] = 1.0
     runs = [recorded(data, layout, parties, rounds=3, max_depth=2) for _ in range(3)]
     harness.assert_uniform(judged(harness, runs, together=True))
+    for run in runs:
+        for received in run.received:
+            assert_no_word_twice(received)
+
+
+def assert_no_word_twice(received):
+    """Nothing received repeats anything else received, at whatever site: chance has 2^-64 for each pair."""
+    parts = [octets[: len(octets) // 8 * 8] for site, _, octets in received.messages if site != MAP]
+    words = np.concatenate(parts).view(np.uint64)
+    assert len(words) > 10**4
+    assert len(np.unique(words)) == len(words)
+
+
+def test_a_mask_used_at_two_sites_is_noticed(harness):
+    def program(engine):
+        mask = engine.uniform((2**14,))
+        if not engine.deals:
+            engine.open("one", mask + np.uint64(0))
+            engine.open("two", mask + np.uint64(engine.party))
+
+    received = harness.run_recorded(program).received
+    assert_no_word_twice(received[0].__class__(received[0].messages[:1]))
+    with pytest.raises(AssertionError):
+        assert_no_word_twice(received[1])
+
+
+def test_no_word_of_a_partys_stream_is_drawn_twice(boosting, harness, recorded, monkeypatch):
+    """All randomness of all sites, the dealer's copies apart: two streams of one key, or one read again, would show."""
+    draw, drawn = Keystream.draw, defaultdict(list)
+
+    def noted(self, shape, dtype=np.uint64):
+        values = draw(self, shape, dtype)
+        drawn[self].append(values.view(np.uint8).reshape(-1))
+        return values
+
+    monkeypatch.setattr(Keystream, "draw", noted)
+    run = recorded(boosting.draw_bins(300, 4, missing=0.1, categorical=1), "mixed", 3, rounds=2, max_depth=2)
+    octets = [part[: len(part) // 8 * 8] for engine in run.engines for part in drawn[engine.stream]]
+    words = np.concatenate(octets).view(np.uint64)
+    assert len(words) > 10**5
+    assert len(np.unique(words)) == len(words)
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """A training that was interrupted goes on from the shares on every party's disk, and ends as it would have."""
 
+import secrets
+import shutil
 import stat
 
 import numpy as np
@@ -10,6 +12,7 @@ from components.boosting.secret_shared.booster import to_booster
 from components.boosting.secret_shared.programs import model_shape
 from components.boosting.secret_shared.stored import finished_rounds, keep_round, restored, stored_model
 from components.errors import InvalidInput
+from components.mpc.hello import Hello, resume_from
 from components.mpc.simulate import simulate
 
 KIND = {"rows": 1200, "missing": 0.1, "categorical": 1}
@@ -26,6 +29,7 @@ def going_on(boosting, tmp_path):
     def go(objective="binary:logistic", *, start=0, until=(99, 99), rounds=5, **changes):
         data = boosting.draw_bins(objective=objective, **KIND)
         agreement = boosting.agree(data, "vertical", 2, boosting.settings(rounds=rounds, **changes))
+        tag = secrets.token_hex(8)
 
         def program(engine):
             folder = tmp_path / f"party{engine.party}"
@@ -34,7 +38,7 @@ def going_on(boosting, tmp_path):
                 if not engine.deals:
                     if done > until[engine.party]:
                         raise Interrupted
-                    keep_round(folder, done, state)
+                    keep_round(folder, done, state, tag)
                 if done >= max(until):
                     raise Interrupted
 
@@ -67,10 +71,22 @@ def folders(tmp_path):
     return [tmp_path / f"party{number}" for number in range(2)]
 
 
+def finished(tmp_path) -> list[list[int]]:
+    return [list(finished_rounds(folder)) for folder in folders(tmp_path)]
+
+
+def together(tmp_path) -> int:
+    """The round that the parties agree to go on from when they meet."""
+    return resume_from(
+        [Hello(folder.name, {}, finished=sorted(finished_rounds(folder).items())) for folder in folders(tmp_path)]
+    )
+
+
 @pytest.mark.parametrize("objective", ["binary:logistic", "multi:softprob", "reg:squarederror"])
 def test_an_interrupted_training_ends_as_if_it_had_not_been(boosting, trained_once, going_on, tmp_path, objective):
     assert going_on(objective, until=(2, 2), subsample=0.8, colsample_bytree=0.7, seed=1) is None
-    assert [finished_rounds(folder) for folder in folders(tmp_path)] == [2, 2]
+    assert finished(tmp_path) == [[1, 2], [1, 2]]
+    assert together(tmp_path) == 2
     margins, reread = going_on(objective, start=2, subsample=0.8, colsample_bytree=0.7, seed=1)
     whole = trained_once(data={"objective": objective, **KIND}, rounds=5, subsample=0.8, colsample_bytree=0.7, seed=1)
     wanted = boosting.opened_margins(whole, boosting.draw_bins(objective=objective, **KIND))
@@ -81,7 +97,8 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(boosting, trained_on
 
 def test_one_party_may_be_a_round_behind(boosting, trained_once, going_on, tmp_path):
     assert going_on(until=(3, 2)) is None
-    assert [finished_rounds(folder) for folder in folders(tmp_path)] == [3, 2]
+    assert finished(tmp_path) == [[2, 3], [1, 2]]
+    assert together(tmp_path) == 2
     margins, _ = going_on(start=2)
     wanted = boosting.opened_margins(trained_once(data=KIND, rounds=5), boosting.draw_bins(**KIND))
     np.testing.assert_allclose(margins, wanted, rtol=0, atol=1e-4)
@@ -91,10 +108,40 @@ def test_shares_of_two_tries_are_never_put_together(boosting, trained_once, goin
     """One party is ahead, and in the next try dies before it has shared that round anew, while the other has."""
     assert going_on(until=(3, 2)) is None
     assert going_on(start=2, until=(2, 3)) is None
-    done = min(finished_rounds(folder) for folder in folders(tmp_path))
-    margins, _ = going_on(start=done)
+    margins, _ = going_on(start=together(tmp_path))
     wanted = boosting.opened_margins(trained_once(data=KIND, rounds=5), boosting.draw_bins(**KIND))
     np.testing.assert_allclose(margins, wanted, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("restored_files", ["*", "round_*", "margins_*"])
+def test_a_backup_of_another_try_is_not_gone_on_from(boosting, trained_once, going_on, tmp_path, restored_files):
+    """Both have a third round, but one of them that of the first try: alone and together they look finished."""
+    first, second = folders(tmp_path)
+    assert going_on(until=(3, 3)) is None
+    shutil.copytree(second, tmp_path / "backup")
+    (first / "round_00003.npz").unlink()
+    assert together(tmp_path) == 2
+    assert going_on(start=2, until=(3, 3)) is None
+    assert together(tmp_path) == 3
+    for path in (tmp_path / "backup").glob(restored_files):
+        shutil.copy(path, second)
+    assert finished(tmp_path) == [[2, 3], [2, 3]]
+    assert together(tmp_path) == 2
+    if restored_files == "round_*":
+        margins, _ = going_on(start=2)
+        wanted = boosting.opened_margins(trained_once(data=KIND, rounds=5), boosting.draw_bins(**KIND))
+        np.testing.assert_allclose(margins, wanted, rtol=0, atol=1e-4)
+
+
+def test_what_a_process_that_was_given_up_still_writes_is_not_gone_on_from(going_on, tmp_path):
+    """It keeps its round after the next try has begun, which then fails in that round."""
+    first, second = folders(tmp_path)
+    assert going_on(until=(3, 3)) is None
+    late = {path.name: path.read_bytes() for path in second.glob("*_00003.npz")}
+    assert going_on(start=2, until=(3, 2)) is None
+    for name, content in late.items():
+        (second / name).write_bytes(content)
+    assert together(tmp_path) == 2
 
 
 def test_a_party_with_an_old_backup_is_told_and_the_others_lose_nothing(going_on, tmp_path):
@@ -102,7 +149,7 @@ def test_a_party_with_an_old_backup_is_told_and_the_others_lose_nothing(going_on
     assert going_on(until=(4, 4)) is None
     with pytest.raises(InvalidInput, match=r"margins_00001\.npz"):
         going_on(start=1)
-    assert [finished_rounds(folder) for folder in folders(tmp_path)] == [4, 4]
+    assert finished(tmp_path) == [[3, 4], [3, 4]]
 
 
 def test_files_are_few_and_their_owners_alone(going_on, tmp_path):
@@ -119,10 +166,19 @@ def test_files_are_few_and_their_owners_alone(going_on, tmp_path):
 
 def test_a_gap_ends_what_is_finished(tmp_path):
     for number in (1, 2, 4):
-        (tmp_path / f"round_{number:05d}.npz").touch()
-    (tmp_path / "round_00003.part").touch()
-    assert finished_rounds(tmp_path) == 2
-    assert finished_rounds(tmp_path / "nowhere") == 0
+        np.savez(tmp_path / f"round_{number:05d}.npz", tag=np.array("try"))
+    (tmp_path / "round_00003.try.part").touch()
+    assert list(finished_rounds(tmp_path)) == [1, 2]
+    assert finished_rounds(tmp_path / "nowhere") == {}
+
+
+def test_what_was_left_half_written_is_cleared_away(going_on, tmp_path):
+    assert going_on(until=(1, 1)) is None
+    halves = [folder / "round_00002.gone.part" for folder in folders(tmp_path)]
+    for half in halves:
+        half.touch()
+    assert going_on(start=1, until=(2, 2)) is None
+    assert not any(half.exists() for half in halves)
 
 
 def test_what_one_party_keeps_is_uniform(going_on, tmp_path):

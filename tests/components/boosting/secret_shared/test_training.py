@@ -49,6 +49,7 @@ def test_one_call_of_xgboost_gives_the_same_model(boosting, trained_once, object
         ("binary:logistic", {"reg_lambda": 300.0}),
         ("binary:logistic", {"gamma": 12.0}),
         ("binary:logistic", {"min_child_weight": 60.0}),
+        ("binary:logistic", {"min_child_weight": 0.0}),
         ("reg:squarederror", {"gamma": 12_000.0}),
         ("reg:squarederror", {"min_child_weight": 300.0, "reg_lambda": 20.0, "eta": 0.1}),
         ("multi:softprob", {"gamma": 6.0, "min_child_weight": 40.0}),
