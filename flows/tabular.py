@@ -1,4 +1,4 @@
-"""The main pipeline, for a table with persons and groups: partition → train → evaluate → gate → register → promote."""
+"""The main pipeline, for a table with persons: partition → train → evaluate → gate → register → promote → publish."""
 
 from typing import Annotated, Literal
 
@@ -6,6 +6,7 @@ from prefect import flow
 from pydantic import Field
 
 from components.boosting import BoostingParameters, CandidatePlan
+from components.federated.selection import Selection
 from components.partition import PartitionPlan
 from tasks.apart import require_fits
 from tasks.approval import ask_a_person
@@ -16,6 +17,7 @@ from tasks.partition import SplitShares, partition
 from tasks.pipeline import pipeline_run
 from tasks.policies import load_policy, require_judgeable
 from tasks.promote import override, promote
+from tasks.publish import publish, require_users
 from tasks.references import Promoted
 from tasks.register import register
 from tasks.report import finished_outcome, report
@@ -39,6 +41,9 @@ def tabular(
         PartitionPlan | None, Field(description="Who holds what; empty: the source's own.")
     ] = None,
     training: BoostingParameters = BoostingParameters(),
+    selection: Annotated[
+        Selection | None, Field(description="Owners a round, in mode federated; empty: all of them.")
+    ] = None,
     candidates: CandidatePlan = CandidatePlan(),
     policy: Annotated[str, Field(description="A name in deploy/policies, or a path.")] = "default",
     golden: Annotated[str | None, Field(description="File of rows on which no flip is allowed.")] = None,
@@ -56,7 +61,8 @@ def tabular(
 ) -> Promoted:
     """Train a candidate, hold it against the champion, and let it into production if it keeps every promise."""
     rules = load_policy(policy)
-    require_fits(data, mode, partition_plan)
+    require_users(rules)
+    require_fits(data, mode, partition_plan, selection)
     model = model or load_settings().model_name("tabular", name_of(data))
     request = request_of(
         data=data,
@@ -64,6 +70,7 @@ def tabular(
         mode=mode,
         partition=partition_plan,
         training=training,
+        selection=selection,
         candidates=candidates,
         policy=rules,
         golden=golden,
@@ -75,7 +82,7 @@ def tabular(
     with pipeline_run("tabular", name=f"tabular {data.kind} {mode}", model=model, request=request) as run:
         dealt = partition(run, data, partition_plan, split, golden, seed)
         require_judgeable(rules, dealt)
-        trained = train(run, dealt, mode, training, candidates)
+        trained = train(run, dealt, mode, training, candidates, selection)
         evaluated = evaluate(run, dealt, trained, rules.choice, golden)
         judged = gate(run, evaluated, rules)
         registered = register(run, dealt, trained, evaluated, judged)
@@ -83,5 +90,6 @@ def tabular(
         if outcome["action"] == "hold" and on_hold == "ask":
             answer = ask_a_person(run, registered, judged, hours=hold_hours)
             outcome = override(run, registered, judged, answer) if answer else outcome
+        publish(run, registered, outcome, rules)
         report(run, dealt, trained, evaluated, judged, registered, outcome)
     return outcome

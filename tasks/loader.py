@@ -13,14 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import xgboost
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from components.boosting import predict
-from components.data.schema import Feature, Schema
-from components.data.table import Table, encode
+from components.data.frame import features_of
+from components.data.schema import Schema
 from components.errors import InvalidInput
 from components.ledger import Action
 from tasks.promotion_ledger import Examination, examine, registered_model
@@ -59,12 +58,7 @@ class LoadedModel:
         InvalidInput
             Feature columns are missing, or a numeric one holds something else; names them.
         """
-        if missing := [column for column in self.schema.features if column not in data.columns]:
-            raise InvalidInput(f"the data lacks columns {missing}, which model '{self.name}' reads; add them")
-        columns = {name: _column(data, name, feature) for name, feature in self.schema.features.items()}
-        for name, feature in self.schema.features.items():
-            _require_known(columns[name], name, feature)
-        return predict(self.booster, Table(self.schema, pa.table(columns)))
+        return predict(self.booster, features_of(data, self.schema, model=self.name))
 
 
 def load(uri: str, settings: Settings | None = None) -> LoadedModel:
@@ -183,28 +177,3 @@ def _read(
             )
     run_id = client.get_model_version(name, version).run_id or ""
     return LoadedModel(name, version, run_id, stored.schema, stored.booster(), stored.model_digest)
-
-
-def _require_known(column: pa.ChunkedArray, name: str, feature: Feature) -> None:
-    """Refuse a column most of whose categories the model never met: they were spelt otherwise in training ('01', 1).
-
-    A few rows may well hold a new category; it counts as missing.
-    """
-    if feature.categories is None:
-        return
-    present = len(column) - column.null_count
-    unknown = int(np.isnan(encode(column, feature)).sum()) - column.null_count
-    if present >= 10 and unknown * 2 > present:
-        raise InvalidInput(
-            f"column '{name}': {unknown} of {present} values are not among the categories the model knows "
-            f"({', '.join(feature.categories[:5])}, …); give them spelt as they were in training"
-        )
-
-
-def _column(data: pd.DataFrame, name: str, feature: Feature) -> pa.ChunkedArray:
-    try:
-        column = pa.chunked_array([pa.array(data[name], from_pandas=True)])
-        encode(column, feature)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise InvalidInput(f"column '{name}' cannot be read as {feature.kind}: {error}; clean it first") from None
-    return column

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import RegisteredModel
 
 from components.errors import InvalidInput
 from tasks.promotion_ledger import examine
+from tasks.publication_store import EPOCH, OF, SOURCE, STATE, USER, users_of
 from tasks.settings import Settings
 
 
@@ -36,9 +38,29 @@ class RunStatus:
     nfr: float | None
 
 
+@dataclass(frozen=True)
+class EncryptedStatus:
+    """A user's encrypted model; no version where it was withdrawn."""
+
+    model: str
+    user: str
+    version: str | None
+    epoch: str
+    source: str
+    state: str
+
+
 def models(client: MlflowClient, settings: Settings) -> list[ModelStatus]:
-    """Every registered model that has a ledger or a champion, by name."""
-    return [_model(client, settings, found.name) for found in client.search_registered_models(order_by=["name ASC"])]
+    """Every registered model that has a ledger or a champion, by name; encrypted ones are no models of their own."""
+    found = client.search_registered_models(order_by=["name ASC"])
+    return [_model(client, settings, one.name) for one in found if OF not in one.tags]
+
+
+def encrypted(client: MlflowClient, settings: Settings) -> list[EncryptedStatus]:
+    """Who may ask which model, by model and user; `client` is of the store of encrypted models."""
+    return sorted(
+        (_encrypted(client, settings, one) for one in users_of(client)), key=lambda one: (one.model, one.user)
+    )
 
 
 def runs(client: MlflowClient, settings: Settings, *, most: int) -> list[RunStatus]:
@@ -64,6 +86,19 @@ def runs(client: MlflowClient, settings: Settings, *, most: int) -> list[RunStat
         )
         for run in newest
     ]
+
+
+def _encrypted(client: MlflowClient, settings: Settings, found: RegisteredModel) -> EncryptedStatus:
+    live = found.aliases.get(settings.publishing.live)
+    tags = client.get_model_version(found.name, str(live)).tags if live is not None else {}
+    return EncryptedStatus(
+        found.tags[OF],
+        found.tags[USER],
+        None if live is None else str(live),
+        tags.get(EPOCH, ""),
+        tags.get(SOURCE, ""),
+        found.tags.get(STATE, ""),
+    )
 
 
 def _model(client: MlflowClient, settings: Settings, name: str) -> ModelStatus:

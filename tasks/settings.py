@@ -6,16 +6,17 @@ happens to start in), unknown keys are refused, and environment variables win ov
 """
 
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from components.data.schema import read_yaml, validated
 
 CONFIG_NAME = "mlflow.yaml"
-EXPERIMENTS = {"tabular": "troth-tabular", "recheck": "troth-recheck"}
+EXPERIMENTS = {"tabular": "troth-tabular", "recheck": "troth-recheck", "publish": "troth-published"}
 
 
 class _Section(BaseModel):
@@ -70,6 +71,40 @@ class Registry(_Section):
     ledger: Ledger = Ledger()
 
 
+class Publishing(_Section):
+    """Encrypted models: where they are kept, and what the proxy needs to make them.
+
+    A `uri` of its own keeps the plain models off every machine that answers with encrypted ones.
+    """
+
+    uri: str | None = None
+    artifacts: str = "{home}/published"
+    models: str = "{model}-for-{user}"
+    live: str = "live"
+    previous: str = "previous"
+    master: str = "{home}/proxy/master.key"
+    users: str = "{home}/proxy/users.json"
+
+    @field_validator("models")
+    @classmethod
+    def _names_both(cls, pattern: str) -> str:
+        if set(re.findall(r"{.*?}", pattern)) != {"{model}", "{user}"}:
+            raise ValueError(f"'{pattern}' is no name for a user's model; put {{model}} and {{user}} in it")
+        return pattern
+
+
+class AnswerServer(_Section):
+    """What `troth serve` does unless told otherwise; rows are those of one user."""
+
+    host: str = "127.0.0.1"
+    port: int = 8180
+    workers: int = Field(default=2, ge=1)
+    folder: str = "{home}/serving"
+    rows_a_minute: int = Field(default=100_000, ge=1)
+    rows_a_day: int = Field(default=1_000_000, ge=1)
+    poll_seconds: float = Field(default=1.0, gt=0)
+
+
 class Settings(_Section):
     """Everything `mlflow.yaml` says, with `{home}` filled in and every path absolute."""
 
@@ -77,6 +112,8 @@ class Settings(_Section):
     server: Server = Server()
     tracking: Tracking = Tracking()
     registry: Registry = Registry()
+    publishing: Publishing = Publishing()
+    serving: AnswerServer = AnswerServer()
 
     @property
     def tracking_uri(self) -> str:
@@ -95,6 +132,15 @@ class Settings(_Section):
     def owners(self) -> Path:
         """Where owners' rows are kept, one folder an owner."""
         return self.root / "owners"
+
+    @property
+    def published(self) -> "Settings":
+        """These settings with the stores of encrypted models in the place of the others."""
+        if self.publishing.uri is None:
+            return self
+        place = {"uri": self.publishing.uri, "artifacts": self.publishing.artifacts}
+        stores = {"tracking": self.tracking.model_copy(update=place)}
+        return self.model_copy(update=stores | {"registry": self.registry.model_copy(update={"uri": None})})
 
     def model_name(self, pipeline: str, schema: str) -> str:
         """The registered model's name for a pipeline run on a schema."""

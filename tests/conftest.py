@@ -2,14 +2,19 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
+import absl.logging
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+
+# The accountant's library closes what was standard error at its import when Prefect sets up its logs: pytest's capture.
+absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 _home = tempfile.TemporaryDirectory(prefix="troth-tests-", ignore_cleanup_errors=True)
 for _name in ("PREFECT_API_URL", "PREFECT_PROFILE", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "TROTH_CONFIG"):

@@ -27,7 +27,9 @@ CONCEPTS = {
     "mpc": {"data", "parties"},
     "federated": {"data", "parties"},
     "boosting": {"data", "compatibility", "fairness", "federated", "mpc", "parties", "partition"},
-    "encryption": {"boosting"},
+    "encryption": {"boosting", "data"},
+    "language": {"data", "compatibility"},
+    "privacy": {"mpc"},
     "gates": {"data", "compatibility", "fairness"},
     "reporting": {"data", "partition", "compatibility", "fairness", "boosting", "gates"},
 }

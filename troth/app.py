@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from troth import data, ledger, model, parties, run, server
+from troth import data, keys, ledger, model, page, parties, published, run, serve, server
 
 INTERRUPTED = 130
 """The exit code of what Ctrl-C ended, as shells have it."""
@@ -27,11 +27,15 @@ app.add_typer(run.app, name="run")
 app.add_typer(data.app, name="data")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(parties.app, name="parties")
+app.add_typer(keys.app, name="keys")
 app.command()(model.status)
 app.command()(model.report)
 app.command()(model.promote)
 app.command()(model.rollback)
 app.command()(model.predict)
+app.command()(published.publish)
+app.command()(serve.serve)
+app.command()(page.page)
 app.command()(server.up)
 
 

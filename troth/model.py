@@ -20,11 +20,14 @@ def status(runs: Annotated[int, typer.Option(min=1, help="How many of the newest
 
     settings, client = stores()
     from tasks import overview
+    from tasks.tracking import client_of
     from troth.outcome import show_status
+    from troth.published import show_encrypted
     from troth.terminal import console
 
     console.print(f"home {settings.root}", style="dim", markup=False, soft_wrap=True)
     show_status(overview.models(client, settings), overview.runs(client, settings, most=runs))
+    show_encrypted(overview.encrypted(client_of(settings.published), settings))
 
 
 def report(
@@ -71,6 +74,7 @@ def promote(
     from components.errors import InvalidInput
     from tasks.promotion import promote_by_hand
     from troth.outcome import show_change
+    from troth.published import republish
 
     if version is None:
         version = _at(client, settings, model, settings.registry.aliases.challenger)
@@ -79,6 +83,7 @@ def promote(
                 f"model '{model}' has no challenger; name the version: troth promote {model} VERSION --reason …"
             )
     show_change(model, promote_by_hand(client, settings, name=model, version=version.removeprefix("v"), why=reason))
+    republish(client, settings, model)
 
 
 def rollback(model: Name, reason: Reason = "") -> None:
@@ -94,46 +99,74 @@ def rollback(model: Name, reason: Reason = "") -> None:
     from tasks.promotion import rollback as roll_back
     from tasks.promotion_ledger import examine
     from troth.outcome import show_change
+    from troth.published import republish
 
     # Named, so that a command given twice does not go two versions back.
     leaving = examine(client, settings, model).standing.champion
     show_change(model, roll_back(client, settings, name=model, why=reason, leaving=leaving))
+    republish(client, settings, model)
 
 
 def predict(
     model: Annotated[str, typer.Argument(help="A model's address, or its name for its champion.")],
     data: Annotated[Path, typer.Option(help="Rows in the schema's columns, CSV or Parquet.")],
     out: Annotated[Path | None, typer.Option(help="CSV to write; the terminal when left out.")] = None,
+    encrypted: Annotated[bool, typer.Option("--encrypted", help="Ask a server that sees neither.")] = False,
+    keys: Annotated[Path | None, typer.Option(help="With --encrypted: the folder of your keys and grant.")] = None,
+    server: Annotated[str | None, typer.Option(help="With --encrypted: where models are served.")] = None,
+    authority: Annotated[Path | None, typer.Option(help="PEM file that vouches for the server.")] = None,
 ) -> None:
     """Score rows with a model from the registry; a champion the ledger does not vouch for is refused.
+
+    With --encrypted neither registry nor model is needed here: rows are encrypted, a server answers, answers are read.
 
     **Examples**
 
     `troth predict rand_hie --data visits.csv --out scores.csv`
 
     `troth predict models:/rand_hie/3 --data visits.parquet`
-    """
-    import sys
 
+    `troth predict rand_hie --encrypted --keys ada --server https://models.example.org --data visits.csv`
+    """
     from troth.destination import destination
-    from troth.session import stores
 
     if out is not None:
         destination(out)
-    settings, _ = stores()
-    import pandas as pd
+    if encrypted:
+        from troth.encrypted import scores_of
 
+        schema, rows, scores = scores_of(model, data, keys=keys, server=server, authority=authority)
+    else:
+        schema, rows, scores = _plain_scores(model, data, keys, server)
+    _write(schema, rows, scores, out)
+
+
+def _plain_scores(model: str, data: Path, keys: Path | None, server: str | None):
+    from components.errors import InvalidInput
+    from troth.session import stores
+
+    for option, given in (("--keys", keys), ("--server", server)):
+        if given is not None:
+            raise InvalidInput(f"{option} {given} goes with --encrypted; add it, or leave {option} out")
+    settings, _ = stores()
     from components.data.reading import read_rows
     from tasks.loader import load
 
     address = model if model.startswith("models:/") else f"models:/{model}@{settings.registry.aliases.champion}"
     loaded = load(address, settings)
     rows = read_rows(data, loaded.schema).to_pandas()
-    scores = loaded.predict(rows)
-    names = ["score"] if scores.ndim == 1 else [f"score_{name}" for name in loaded.schema.classes]
+    return loaded.schema, rows, loaded.predict(rows)
+
+
+def _write(schema, rows, scores, out: Path | None) -> None:
+    import sys
+
+    import pandas as pd
+
+    names = ["score"] if scores.ndim == 1 else [f"score_{name}" for name in schema.classes]
     table = pd.DataFrame(scores.reshape(len(rows), -1), columns=names)
     # What identifies a row, so that scores find their way back.
-    for place, key in enumerate(key for key in loaded.schema.keys if key in rows):
+    for place, key in enumerate(key for key in schema.keys if key in rows):
         table.insert(place, key, rows[key])
     table.to_csv(out or sys.stdout, index=False)
 

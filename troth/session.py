@@ -21,17 +21,36 @@ if TYPE_CHECKING:
 
 def stores() -> tuple["Settings", "MlflowClient"]:
     """Settings, and a client of the tracking store and the registry, which answer."""
-    settings = _prepared()
+    settings = prepared()
     from tasks.tracking import client_of
 
-    _hush()
     return settings, client_of(settings)
+
+
+def proxy() -> "Settings":
+    """Settings for what needs no store: the proxy's own files."""
+    from tasks.environment import prepare_environment
+    from tasks.settings import load_settings
+
+    settings = load_settings()
+    prepare_environment(settings)
+    return settings
+
+
+def prepared(*, published: bool = False) -> "Settings":
+    """Settings, with the stores in use (or those of encrypted models alone) known to answer."""
+    from tasks.registry_reach import check_reachable
+
+    settings = proxy()
+    check_reachable(settings.published if published else settings)
+    _hush()
+    return settings
 
 
 @contextmanager
 def session() -> Iterator[None]:
     """While it lasts flows run in this process, against the server in use or an embedded one."""
-    _prepared()
+    prepared()
     from tasks.environment import require_prefect
 
     require_prefect()
@@ -54,7 +73,7 @@ def require_a_ui() -> None:
     InvalidInput
         There is only the embedded server, which shows no page.
     """
-    _prepared()
+    prepared()
     from components.errors import InvalidInput
 
     if not os.environ.get("PREFECT_API_URL"):
@@ -103,14 +122,3 @@ def _hush() -> None:
         for name in ("mlflow.store.db.utils", "EventsWorker", "APILogWorker"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         os.environ.setdefault("PREFECT_LOGGING_SERVER_LEVEL", "CRITICAL")
-
-
-def _prepared() -> "Settings":
-    from tasks.environment import prepare_environment
-    from tasks.registry_reach import check_reachable
-    from tasks.settings import load_settings
-
-    settings = load_settings()
-    prepare_environment(settings)
-    check_reachable(settings)
-    return settings

@@ -22,6 +22,11 @@ def framed(magic: bytes, fingerprint: bytes, rows: int, payload: bytes) -> bytes
     return _HEADER.pack(magic, fingerprint, rows) + payload
 
 
+def heading(content: bytes) -> tuple[bytes, bytes, int] | None:
+    """Magic, fingerprint and rows that a message claims; None where it is shorter than that."""
+    return _HEADER.unpack_from(content) if len(content) >= _HEADER.size else None
+
+
 def unframed(
     content: bytes, magic: bytes, fingerprint: bytes, length: Callable[[int], int], *, most_rows: int = MOST_ROWS
 ) -> tuple[int, memoryview]:

@@ -82,6 +82,10 @@ class HiddenModel:
     def fingerprint(self) -> bytes:
         return fingerprint("hidden", self.public, self.binding)
 
+    def prepare(self) -> None:
+        """Compute what the first answer would have to compute before it."""
+        _ = self._asked, self._trees, self._leaves
+
     def query_length(self, rows: int) -> int:
         """Bytes of a query's payload."""
         return rows * self.questions * CIPHERTEXT_BYTES

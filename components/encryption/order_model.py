@@ -105,6 +105,10 @@ class OrderModel:
         """Rows whose answers share a ciphertext."""
         return slots_of(self.key.bits) // self.outputs
 
+    def prepare(self) -> None:
+        """Compute what the first answer would have to compute before it."""
+        _ = self._products, self._choices
+
     def query_length(self, rows: int) -> int:
         """Bytes of a query's payload."""
         return 8 * rows * len(self.pseudonyms)

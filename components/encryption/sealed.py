@@ -95,6 +95,12 @@ def write_protected(path: Path, content: bytes, passphrase: str) -> None:
     create_once(path, _PROTECTED + salt + nonce + AESGCM(_stretched(passphrase, salt)).encrypt(nonce, content, None))
 
 
+def is_protected(path: Path) -> bool:
+    """Whether a file is one that `write_protected` wrote."""
+    with path.open("rb") as file:
+        return file.read(len(_PROTECTED)) == _PROTECTED
+
+
 def read_protected(path: Path, passphrase: str) -> bytes:
     """The secret in a file.
 

@@ -6,6 +6,7 @@ type and number of axes, before anything is made of them.
 
 import io
 import json
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -16,7 +17,10 @@ from components.encryption.refusal import Malformed
 
 VERSION = 1
 
-_UNREADABLE = (ValueError, KeyError, OSError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (
+    *(ValueError, KeyError, TypeError, SyntaxError, tokenize.TokenError),
+    *(OSError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error),
+)
 """What numpy and zipfile raise for files that are damaged, encrypted, compressed in odd ways, or too large."""
 
 Layout = Mapping[str, tuple[str, int]]

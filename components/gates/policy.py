@@ -94,6 +94,23 @@ class Choice(_Section):
     error_tolerance: float = Field(default=0.005, ge=0, lt=1)
 
 
+class Publishing(_Section):
+    """For whom a promoted model is encrypted, and how (`components.encryption`)."""
+
+    users: tuple[str, ...] = Field(min_length=1)
+    mode: Literal["order", "hidden"] = "order"
+    bits: Literal[2048, 3072] = 3072
+    cut_points: Literal["decoys", "untold"] = "decoys"
+
+    @model_validator(mode="after")
+    def _can_be(self) -> Self:
+        if len(set(self.users)) != len(self.users):
+            raise ValueError(f"'publish.users' is {list(self.users)}; list each user once")
+        if (self.mode, self.cut_points) == ("hidden", "untold"):
+            raise ValueError("'publish.cut_points' is untold, but clients of mode hidden answer for them; use decoys")
+        return self
+
+
 class Policy(_Section):
     """Every check of a gate; `confidence` is one-sided.
 
@@ -114,6 +131,7 @@ class Policy(_Section):
     pass_correction: Literal["holm", "none"] = "holm"
     fail_correction: Literal["check", "policy"] = "check"
     choice: Choice = Choice()
+    publish: Publishing | None = None
 
     @property
     def level(self) -> float:

@@ -24,7 +24,7 @@ LEAKAGE = (
     "with and without that owner, one tree apart",
     "the analyst receives scores, labels and groups of held-out rows under pseudonyms, to judge the model by; who also "
     "knows these persons can tell who is who",
-    "who schedules the run sees each owner's number of rows and persons, its columns and the newest time in its training "
+    "who schedules the run sees each owner's columns, number of rows and persons, and the newest time in its training "
     "rows",
     "an aggregator and all owners but one can together subtract what they know and have that one's sums; the threshold "
     "says how many owners may side with it before single sums can be had",

@@ -33,8 +33,8 @@ LEAKAGE = (
     "among the training rows of all; if so, its k/max_bin quantile for each k, and whether the cut lies below or "
     "above: values that somebody holds, ten ranks or more apart, repeats included, which say how common a value is, to "
     "one part in max_bin; each matching with another max_bin, or of other rows, adds to this",
-    "owners on machines of their own are told of one another how many rows and persons each has, and the newest time in "
-    "its training rows, and so is whoever reads the Prefect server that they are asked through",
+    "owners on machines of their own are told of one another how many rows and persons each has, and the newest time "
+    "in its training rows, and so is whoever reads the Prefect server that they are asked through",
     "the dealer sees how fast each owner takes what it is sent, and when it has taken all of it",
     "the analyst, and nobody else, receives the model with its gradient and hessian sums",
     "the analyst receives labels, groups and margins of held-out rows under pseudonyms, to judge the model by; an "

@@ -1,14 +1,25 @@
 """Models of every kind, published once a session for two users, and rows that try every edge of float32."""
 
+import asyncio
+import io
+import time
 from dataclasses import dataclass
 from functools import cache
 
+import httpx
 import numpy as np
 import pytest
 import xgboost
 
 from components.boosting import model_digest
 from components.encryption import IssuedKeys, Publication, issue, publish
+from components.encryption.server.admission import Admission
+from components.encryption.server.app import Limits, create_app
+from components.encryption.server.observed import Log
+from components.encryption.server.run import SHELF, SPENT
+from components.encryption.server.shelf import Shelf
+from components.encryption.server.spent import Quota, Spent, prepare_spent
+from tests.components.encryption.trial_server import Asking, Stand
 
 MASTER = bytes(range(32))
 KINDS = ("binary", "multiclass", "regression", "dart", "vector intercept", "one-hot", "stumps", "constant")
@@ -84,14 +95,14 @@ def _edges(booster: xgboost.Booster, rng: np.random.Generator) -> np.ndarray:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def keys_of(booster: xgboost.Booster, user: str = "ada", *, bits: int = 2048) -> IssuedKeys:
-    return _issued(model_digest(booster), user, bits)
+def keys_of(booster: xgboost.Booster, user: str = "ada", *, bits: int = 2048, epoch: int = 1) -> IssuedKeys:
+    return _issued(model_digest(booster), user, bits, epoch)
 
 
 @cache
-def _issued(model: str, user: str, bits: int) -> IssuedKeys:
+def _issued(model: str, user: str, bits: int, epoch: int) -> IssuedKeys:
     """Primes are searched for once a session."""
-    return issue(MASTER, user=user, model=model, epoch=1, bits=bits)
+    return issue(MASTER, user=user, model=model, epoch=epoch, bits=bits)
 
 
 @pytest.fixture(scope="session")
@@ -104,11 +115,13 @@ def published(cases):
     """A function: the publication of a case for a user, made once a session."""
     made = {}
 
-    def get(kind: str, mode: str = "order", cut_points: str = "decoys", user: str = "ada") -> Publication:
-        key = kind, mode, cut_points, user
+    def get(
+        kind: str, mode: str = "order", cut_points: str = "decoys", user: str = "ada", epoch: int = 1
+    ) -> Publication:
+        key = kind, mode, cut_points, user, epoch
         if key not in made:
             booster = cases[kind].booster
-            made[key] = publish(booster, keys_of(booster, user), mode=mode, cut_points=cut_points)
+            made[key] = publish(booster, keys_of(booster, user, epoch=epoch), mode=mode, cut_points=cut_points)
         return made[key]
 
     return get
@@ -124,3 +137,29 @@ def issued():
 def trained():
     """The function `train`."""
     return train
+
+
+@pytest.fixture
+def stand(tmp_path):
+    """An empty shelf."""
+    return Stand(tmp_path / "server" / SHELF)
+
+
+@pytest.fixture
+def http(stand):
+    """A function that sends a request to a server over the stand's shelf, in this process; `http.log` is its log."""
+    prepare_spent(stand.shelf.parent / SPENT, now=time.time() - 1)
+    quota, log = Quota(rows_a_minute=1000, rows_a_day=1200), io.StringIO()
+    admission = Admission(Shelf(stand.shelf), Spent(stand.shelf.parent / SPENT, quota, keep=180))
+    app = create_app(admission, limits=Limits(most_bytes=2**20), log=Log(log))
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server")
+    with asyncio.Runner() as runner:
+
+        def plain(method: str, target: str, **options) -> httpx.Response:
+            return runner.run(client.request(method, target, **options))
+
+        def send(asking: Asking) -> httpx.Response:
+            return plain(asking.method, asking.target, headers=asking.headers, content=asking.body)
+
+        send.log, send.plain, send.app = log, plain, app
+        yield send

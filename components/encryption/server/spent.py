@@ -1,0 +1,93 @@
+"""What all workers of a server must agree on: nonces that were used, and rows that each user has asked.
+
+A file of SQLite in WAL mode, one transaction a request, without waiting for the disk: what a crashed machine forgets
+does not matter, because a server refuses requests made before it was started. Counts of rows are of the current minute
+and day (UTC) and start anew with the server.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.encryption.server.refused import Refused
+
+MINUTE, DAY = 60, 86_400
+
+_USE = """
+INSERT INTO used VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+in_minute = excluded.in_minute + iif(minute = excluded.minute, in_minute, 0), minute = excluded.minute,
+in_day = excluded.in_day + iif(day = excluded.day, in_day, 0), day = excluded.day
+RETURNING in_minute, in_day
+"""
+
+
+@dataclass(frozen=True)
+class Quota:
+    """Rows that one user may ask of all models together."""
+
+    rows_a_minute: int
+    rows_a_day: int
+
+
+def prepare_spent(path: Path, *, now: float) -> None:
+    """Start with nothing spent; requests made before `now` (seconds since 1970) are refused from here on."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for ending in ("", "-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    book = sqlite3.connect(path, isolation_level=None)
+    book.execute("PRAGMA journal_mode = WAL")
+    book.execute("CREATE TABLE nonces (nonce BLOB PRIMARY KEY, time INTEGER NOT NULL) WITHOUT ROWID")
+    book.execute(
+        "CREATE TABLE used (user TEXT PRIMARY KEY, minute INTEGER NOT NULL, in_minute INTEGER NOT NULL, "
+        "day INTEGER NOT NULL, in_day INTEGER NOT NULL) WITHOUT ROWID"
+    )
+    book.execute("CREATE TABLE started (time REAL NOT NULL)")
+    book.execute("INSERT INTO started VALUES (?)", (now,))
+    book.close()
+
+
+class Spent:
+    """One worker's way to the file; to be used by one thread."""
+
+    def __init__(self, path: Path, quota: Quota, *, keep: float) -> None:
+        """`keep`: seconds for which a nonce is remembered."""
+        self.quota, self.keep = quota, keep
+        self._book = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
+        self._book.execute("PRAGMA synchronous = OFF")
+        self.started: float = self._book.execute("SELECT time FROM started").fetchone()[0]
+        self._pruned = 0.0
+
+    def spend(self, user: str, nonce: bytes, rows: int, *, now: float) -> None:
+        """Note a nonce and rows.
+
+        Raises
+        ------
+        Refused
+            The nonce was used, or the rows are more than the user may ask; then nothing is noted.
+        """
+        self._book.execute("BEGIN IMMEDIATE")
+        try:
+            self._note(user, nonce, rows, now)
+        except BaseException:
+            self._book.execute("ROLLBACK")
+            raise
+        self._book.execute("COMMIT")
+
+    def _note(self, user: str, nonce: bytes, rows: int, now: float) -> None:
+        if now - self._pruned > self.keep:
+            self._book.execute("DELETE FROM nonces WHERE time < ?", (int(now - self.keep),))
+            self._pruned = now
+        noted = self._book.execute(
+            "INSERT OR IGNORE INTO nonces VALUES (?, ?)", (user.encode() + b"\0" + nonce, int(now))
+        )
+        if not noted.rowcount:
+            raise Refused(409, "replay", "this very request was answered before; sign a new one")
+        minute, day = int(now) // MINUTE, int(now) // DAY
+        in_minute, in_day = self._book.execute(_USE, (user, minute, rows, day, rows)).fetchone()
+        for used, most, span, word in (
+            (in_minute, self.quota.rows_a_minute, MINUTE, "minute"),
+            (in_day, self.quota.rows_a_day, DAY, "day"),
+        ):
+            if used > most:
+                what = f"{used} rows are more than the {most} that a user may ask in a {word}"
+                raise Refused(429, "quota", what, retry_after=span - int(now) % span)

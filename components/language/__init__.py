@@ -1,0 +1,1 @@
+"""Joint intent and slot models behind one interface: token ids and a mask in, intent and slot logits out."""

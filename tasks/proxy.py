@@ -1,0 +1,51 @@
+"""The proxy's own things: its master secret, the list of users, and what their bundles are signed with.
+
+They live in `proxy` of Troth's home (`publishing` in mlflow.yaml) and nowhere else. The secret may be under a
+passphrase, which is then taken from TROTH_PASSPHRASE, so that a scheduled run can give it too.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+from components.encryption import master_secret, read_protected, write_protected
+from components.encryption.bundle import proxy_key
+from components.encryption.enrolment import Enrolment
+from components.encryption.keys import SECRET_BYTES
+from components.encryption.sealed import is_protected
+from components.encryption.user import Grant
+from components.errors import InvalidInput
+from tasks.settings import Settings
+
+PASSPHRASE = "TROTH_PASSPHRASE"
+
+
+def enrolment_of(settings: Settings) -> Enrolment:
+    """The users this proxy issued keys to."""
+    return Enrolment(Path(settings.publishing.users))
+
+
+def master_of(settings: Settings) -> bytes:
+    """The master secret; made on first use, under a passphrase where TROTH_PASSPHRASE is set.
+
+    Raises
+    ------
+    InvalidInput
+        There are users but no secret; others may read it; or it is under a passphrase that is not given, or another.
+    """
+    path, passphrase = Path(settings.publishing.master), os.environ.get(PASSPHRASE)
+    if not path.exists():
+        if enrolment_of(settings).users():
+            raise InvalidInput(f"master secret {path} is gone, which users' keys follow from; restore it from a backup")
+        if passphrase:
+            write_protected(path, secrets.token_bytes(SECRET_BYTES), passphrase)
+    if not path.exists() or not is_protected(path):
+        return master_secret(path)
+    if not passphrase:
+        raise InvalidInput(f"master secret {path} is under a passphrase; give it in {PASSPHRASE}")
+    return read_protected(path, passphrase)
+
+
+def grant_for(settings: Settings, user: str) -> Grant:
+    """What the proxy hands to a user."""
+    return Grant(user, proxy_key(master_of(settings)).public_key().public_bytes_raw())

@@ -1,0 +1,207 @@
+"""Clients and a real server of several processes: the plain model's predictions, whatever happens meanwhile."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from components.encryption import WrongKey
+from components.encryption.client import AsyncEncryptedModelClient, EncryptedModelClient, RefusedByServer
+from components.encryption.server import LIVE, REVOKED, Former
+from components.errors import InvalidInput
+from tests.components.encryption.trial_server import MODEL, grant, user
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shelved(lasting, published):
+    """Users by what they ask: two ask the same binary model."""
+    for name, kind in {"ada": "binary", "bob": "binary", "mia": "multiclass", "rae": "regression"}.items():
+        lasting.publish(name, published(kind, user=name), kind=kind)
+    lasting.publish("hal", published("binary", "hidden", user="hal"), kind="binary")
+
+
+def plain(cases, kind: str, count: int) -> np.ndarray:
+    case = cases[kind]
+    return case.booster.inplace_predict(case.rows[:count])
+
+
+def keeps_asking(client, frame, expected, *, until: threading.Event) -> tuple[threading.Thread, list]:
+    """A thread that asks again and again, and what went otherwise than expected."""
+    troubles = []
+
+    def ask() -> None:
+        while not until.is_set():
+            try:
+                found = client.predict(frame)
+                if np.abs(found - expected).max() > 1e-5:
+                    troubles.append(found)
+            except Exception as trouble:
+                troubles.append(trouble)
+                return
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    return thread, troubles
+
+
+@pytest.mark.parametrize(("name", "kind"), [("ada", "binary"), ("mia", "multiclass"), ("rae", "regression")])
+def test_predictions_are_the_plain_models(asking, frame_of, cases, name, kind):
+    frame = frame_of(cases[kind].rows[:40], kind)
+    found = asking(name).predict(frame.assign(unused="x")[list(reversed(frame.columns)) + ["unused"]])
+    tolerance = 1e-5 * max(1.0, float(np.abs(plain(cases, kind, 40)).max()))
+    np.testing.assert_allclose(found, plain(cases, kind, 40), atol=tolerance)
+
+
+def test_probabilities_are_of_every_class(asking, frame_of, cases):
+    two = asking("ada").predict_proba(frame_of(cases["binary"].rows[:5]))
+    three = asking("mia").predict_proba(frame_of(cases["multiclass"].rows[:5], "multiclass"))
+    assert (two.shape, three.shape) == ((5, 2), (5, 3))
+    np.testing.assert_allclose(two[:, 1], plain(cases, "binary", 5), atol=1e-5)
+    np.testing.assert_allclose([*two.sum(axis=1), *three.sum(axis=1)], 1, atol=1e-6)
+    with pytest.raises(InvalidInput, match="probabilities"):
+        asking("rae").predict_proba(frame_of(cases["regression"].rows[:1], "regression"))
+
+
+def test_more_rows_than_a_query_holds(asking, frame_of, cases):
+    rows = np.tile(cases["binary"].rows, (4, 1))
+    expected = np.tile(plain(cases, "binary", 300), 4)
+    np.testing.assert_allclose(asking("ada").predict(frame_of(rows)), expected, atol=1e-5)
+
+
+def test_many_questions_at_once(server, frame_of, cases):
+    async def ask() -> np.ndarray:
+        async with AsyncEncryptedModelClient(server.address, MODEL, user("bob"), grant("bob")) as client:
+            parts = [client.predict(frame_of(cases["binary"].rows[k : k + 5])) for k in range(0, 100, 5)]
+            both = await client.predict_proba(frame_of(cases["binary"].rows[:3]))
+            assert both.shape == (3, 2)
+            return np.concatenate(await asyncio.gather(*parts))
+
+    np.testing.assert_allclose(asyncio.run(ask()), plain(cases, "binary", 100), atol=1e-5)
+
+
+def test_two_users_ask_the_same_model_and_cannot_read_one_another(asking, frame_of, cases, lasting):
+    frame = frame_of(cases["binary"].rows[:3])
+    ada, bob = asking("ada"), asking("bob")
+    np.testing.assert_allclose(ada.predict(frame), bob.predict(frame), atol=1e-9)
+    query = ada.exchange.opened.client.encrypt(cases["binary"].rows[:3])
+    answer = lasting_model(lasting, "ada").answer(query)
+    with pytest.raises(WrongKey):
+        bob.exchange.opened.client.decrypt(answer)
+    with pytest.raises(WrongKey):
+        lasting_model(lasting, "bob").answer(query)
+
+
+def lasting_model(lasting, name):
+    from components.encryption import read_model
+
+    return read_model((lasting.shelf / lasting.entries[name].artifact).read_bytes())
+
+
+def test_a_stranger_learns_nothing(server, frame_of, cases):
+    with EncryptedModelClient(server.address, MODEL, user("eve"), grant("eve")) as eve:
+        with pytest.raises(RefusedByServer) as refused:
+            eve.predict(frame_of(cases["binary"].rows[:1]))
+        assert (refused.value.status, refused.value.reason) == (401, "signature")
+    thief = replace(user("eve"), user="ada")
+    with EncryptedModelClient(server.address, MODEL, thief, grant("ada")) as eve, pytest.raises(RefusedByServer):
+        eve.open()
+
+
+def test_a_client_that_does_not_know_this_proxy_stops(server):
+    other = replace(grant("ada"), proxy=bytes(31) + b"\x02")
+    with (
+        EncryptedModelClient(server.address, MODEL, user("ada"), other) as client,
+        pytest.raises(WrongKey, match="not signed"),
+    ):
+        client.open()
+
+
+def test_rotation_while_requests_run_disturbs_nobody(asking, frame_of, cases, lasting, published):
+    client, stop = asking("ada"), threading.Event()
+    thread, troubles = keeps_asking(client, frame_of(cases["binary"].rows[:3]), plain(cases, "binary", 3), until=stop)
+    for epoch in (2, 3):
+        time.sleep(0.4)
+        before = lasting.entries["ada"]
+        former = (*before.former, Former(before.version, before.epoch, before.fingerprint))
+        made = published("binary", user="ada", epoch=epoch)
+        lasting.publish("ada", made, kind="binary", version=str(epoch), epoch=epoch)
+        lasting.change("ada", former=former)
+    time.sleep(0.6)
+    stop.set()
+    thread.join(30)
+    assert troubles == []
+    assert client.exchange.opened.terms.epoch == 3
+
+
+def test_a_server_cannot_lead_a_client_back_to_an_older_epoch(asking, frame_of, cases, lasting, published):
+    client = asking("bob")
+    lasting.publish("bob", published("binary", user="bob", epoch=2), kind="binary", version="2", epoch=2)
+    client.predict(frame_of(cases["binary"].rows[:1]))
+    lasting.publish("bob", published("binary", user="bob"), kind="binary", version="3", epoch=1)
+    with pytest.raises(WrongKey, match="epoch 1 after one of 2"):
+        client.predict(frame_of(cases["binary"].rows[:1]))
+
+
+def test_revocation_while_requests_run_ends_them_with_the_reason(asking, frame_of, cases, lasting):
+    client, stop = asking("mia"), threading.Event()
+    thread, troubles = keeps_asking(
+        client, frame_of(cases["multiclass"].rows[:3], "multiclass"), plain(cases, "multiclass", 3), until=stop
+    )
+    time.sleep(0.4)
+    lasting.change("mia", state=REVOKED)
+    thread.join(30)
+    stop.set()
+    assert [(one.status, one.reason) for one in troubles] == [(403, "revoked")]
+    lasting.change("mia", state=LIVE)
+
+
+def test_a_worker_killed_in_mid_request_is_replaced_and_the_request_answered(asking, server, frame_of, cases):
+    client, frame = asking("hal"), frame_of(cases["binary"].rows[:4])
+    client.open()
+    found = []
+    thread = threading.Thread(target=lambda: found.append(client.predict(frame)))
+    before = server.pids()
+    thread.start()
+    time.sleep(0.2)
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    thread.join(90)
+    np.testing.assert_allclose(found[0], plain(cases, "binary", 4), atol=1e-4)
+    assert not set(before) & set(server.pids())
+
+
+def test_a_server_that_lost_power_forgets_nothing_that_matters(asking, server, frame_of, cases):
+    client, frame = asking("rae"), frame_of(cases["regression"].rows[:2], "regression")
+    client.predict(frame)
+    server.kill()
+    started = time.monotonic()
+    with pytest.raises(RefusedByServer, match="does not answer") as refused:
+        client.predict(frame)
+    assert refused.value.reason == "silent"
+    assert time.monotonic() - started < 30
+    server.start()
+    np.testing.assert_allclose(client.predict(frame), plain(cases, "regression", 2), rtol=1e-5)
+
+
+def test_what_a_person_gets_wrong_is_one_sentence(asking, frame_of, cases):
+    frame = frame_of(cases["regression"].rows[:1], "regression")
+    client = asking("rae")
+    with pytest.raises(InvalidInput, match="marker"):
+        client.predict(frame.drop(columns="marker"))
+    with pytest.raises(InvalidInput, match="dose"):
+        client.predict(frame.assign(dose="many"))
+    with pytest.raises(InvalidInput, match="no rows"):
+        client.predict(pd.DataFrame(columns=frame.columns))
+    for address in ("http://models.example.org", "models.example.org", "ftp://127.0.0.1"):
+        with pytest.raises(InvalidInput, match="example|ftp"):
+            EncryptedModelClient(address, MODEL, user("ada"), grant("ada"))
+
+
+def test_the_server_ends_when_it_is_told_to(server):
+    assert server.stop() == 0

@@ -1,0 +1,58 @@
+"""A bundle goes by way of a server that may do with it what it wants, and opens for one user alone."""
+
+import numpy as np
+import pytest
+
+from components.encryption import Malformed, WrongKey
+from components.encryption.bundle import Terms, make_bundle, open_bundle, proxy_key
+from tests.components.encryption.trial_server import MASTER, MODEL, grant, schema_of, user
+
+
+@pytest.fixture(scope="module", params=["order", "hidden"])
+def made(request, published):
+    publication = published("multiclass", request.param)
+    terms = Terms("ada", MODEL, "d" * 64, 1, request.param, publication.client.fingerprint.hex())
+    bundle = make_bundle(terms, publication.client, schema_of("multiclass"), user("ada").card, proxy_key(MASTER))
+    return publication, terms, bundle
+
+
+def test_the_user_gets_the_very_keys(made, cases):
+    publication, terms, bundle = made
+    opened = open_bundle(bundle, user("ada"), grant("ada"), MODEL)
+
+    assert opened.terms == terms
+    assert opened.schema == schema_of("multiclass")
+    rows = cases["multiclass"].rows[:2]
+    answer = publication.model.answer(opened.client.encrypt(rows))
+    np.testing.assert_allclose(opened.client.decrypt(answer), cases["multiclass"].margins(rows), atol=1e-4)
+
+
+def test_nobody_else_opens_it(made):
+    _, _, bundle = made
+    with pytest.raises(WrongKey, match="ada"):
+        open_bundle(bundle, user("bob"), grant("bob"), MODEL)
+    with pytest.raises(WrongKey, match="other"):
+        open_bundle(bundle, user("ada"), grant("ada"), "other")
+
+
+def test_a_bundle_of_the_servers_own_is_not_believed(made):
+    publication, terms, _ = made
+    forged = make_bundle(terms, publication.client, schema_of("multiclass"), user("ada").card, proxy_key(b"s" * 32))
+    with pytest.raises(WrongKey, match="not signed"):
+        open_bundle(forged, user("ada"), grant("ada"), MODEL)
+
+
+def test_no_changed_octet_goes_unnoticed(made):
+    _, _, bundle = made
+    places = [*range(0, 300), *range(300, len(bundle), len(bundle) // 40)]
+    for place in places:
+        changed = bytearray(bundle)
+        changed[place] ^= 1
+        with pytest.raises((Malformed, WrongKey)):
+            open_bundle(bytes(changed), user("ada"), grant("ada"), MODEL)
+
+
+@pytest.mark.parametrize("content", [b"", b"TrU1", b"TrU1" + bytes(4), b"TrU1" + b"\xff" * 80, bytes(500)])
+def test_what_is_no_bundle_is_refused(content):
+    with pytest.raises((Malformed, WrongKey)):
+        open_bundle(content, user("ada"), grant("ada"), MODEL)

@@ -1,0 +1,35 @@
+"""`troth predict --encrypted`: rows of a file, scored by a server that reads neither them nor the scores."""
+
+from pathlib import Path
+
+from components.errors import InvalidInput
+from troth.keys import passphrase_for
+
+HERE = "http://127.0.0.1:8180"
+
+
+def scores_of(model: str, data: Path, *, keys: Path | None, server: str | None, authority: Path | None):
+    """Schema, rows and scores.
+
+    Raises
+    ------
+    InvalidInput
+        Keys are missing or do not fit, the rows are not the model's, or the server refuses.
+    """
+    from components.data.reading import read_rows, readable
+    from components.encryption.client import EncryptedModelClient
+    from components.encryption.user import read_grant, read_user
+
+    if keys is None:
+        raise InvalidInput(
+            "--encrypted needs --keys FOLDER, where 'troth keys new' put your keys and you put the grant"
+        )
+    if model.startswith("models:/"):
+        raise InvalidInput(f"a server knows models by name, not as '{model}'; give the name")
+    readable(data)
+    user = read_user(keys, passphrase=passphrase_for(keys))
+    options = {"authority": str(authority) if authority else None}
+    with EncryptedModelClient(server or HERE, model, user, read_grant(keys, user.user), **options) as client:
+        schema = client.open().schema
+        rows = read_rows(data, schema).to_pandas()
+        return schema, rows, client.predict(rows)
