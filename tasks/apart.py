@@ -67,8 +67,8 @@ def require_fits(source: Source, mode: str, plan: PartitionPlan | None, selectio
     if plan is not None:
         raise InvalidInput(f"partition is '{plan.kind}', but owners apart hold what they hold; leave partition out")
     require_declared_categories(read_schema(Path(source.schema_file)))
-    parties, member = _analyst(Path(source.parties))
-    require_server(member.prefect)
+    require_server(read_member(Path(source.parties)).prefect)
+    parties, _ = _analyst(Path(source.parties))
     if mode == "federated" and parties.aggregator is None:
         raise InvalidInput(
             f"{source.parties} names no 'aggregator', and mode federated needs one; make the parties anew with "

@@ -85,6 +85,8 @@ def _of_thresholds(publication: Publication, client: OrderClient, rows: np.ndarr
         order.observe(forest, order.with_fresh_keys(columns, derive(seed, "keys", str(number))), rows)
         for number in range(_FRESH_KEYS)
     ]
+    features, values, _ = order.numeric_cuts(forest)
+    cuts = len({*zip(features.tolist(), values.tolist(), strict=True)})
     ranged = [order.found_by_range([one], rows) for one in fresh]
     crowd = [own, *fresh[: _MANY_USERS - 1]]
     leaks = [
@@ -93,7 +95,7 @@ def _of_thresholds(publication: Publication, client: OrderClient, rows: np.ndarr
             "server that knows each feature's range and direction",
             f"share of thresholds met within {order.CLOSE:.1%} of the range",
             order.found_by_range([own], rows),
-            _above(ranged),
+            _above(ranged, cuts),
             "Who knows the range of a feature can place its thresholds on a line, mostly wrong by a few per cent.",
         ),
         Leak(
@@ -107,8 +109,6 @@ def _of_thresholds(publication: Publication, client: OrderClient, rows: np.ndarr
     ]
     if not columns.grid.edges.shape[1]:
         return leaks
-    features, values, _ = order.numeric_cuts(forest)
-    cuts = len({*zip(features.tolist(), values.tolist(), strict=True)})
     gridded = [order.found_by_grid([one], columns) for one in fresh]
     return [
         *leaks,
@@ -271,5 +271,8 @@ def _of_two_users(publication: Publication, other: Publication) -> list[Leak]:
     ]
 
 
-def _above(successes: list[float]) -> float:
-    return min(1.0, float(np.mean(successes) + 5 * np.std(successes, ddof=1)))
+def _above(successes: list[float], of: int = 0) -> float:
+    """What chance keys stay below, of `of` things that may be found; of few, chance says more than few draws show."""
+    mean, spread = float(np.mean(successes)), float(np.std(successes, ddof=1))
+    chance = np.sqrt(max(mean * (1 - mean), 1 / of) / of) if of else 0.0
+    return min(1.0, mean + 5 * max(spread, float(chance)))

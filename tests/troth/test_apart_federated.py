@@ -1,7 +1,6 @@
 """Owners on machines of their own in mode `federated`: an aggregator among them, and who is lost comes back."""
 
 import json
-import os
 import signal
 
 import numpy as np
@@ -149,8 +148,8 @@ def test_an_owner_that_is_killed_is_done_without_and_comes_back(trained, world):
     come_to(lambda: rounds()[-1]["members"] == ["hospital", "insurer"], "a round without the registry")
     world.serve("registry")
     come_to(lambda: rounds()[-1]["members"] == list(OWNERS), "the registry again")
-    os.killpg(pipeline.pid, signal.SIGINT)
-    assert pipeline.wait(PATIENCE) == 130, world.printed("hospital")
+    pipeline.send_signal(signal.SIGTERM)
+    assert pipeline.wait(PATIENCE) == 143, world.printed("hospital")
 
 
 def test_without_an_aggregator_it_is_refused(trained, world):
