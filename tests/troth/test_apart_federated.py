@@ -1,7 +1,6 @@
 """Owners on machines of their own in mode `federated`: an aggregator among them, and who is lost comes back."""
 
 import json
-import signal
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +19,7 @@ from components.data.split import PARTS, split_of
 from components.data.table import Table
 from tasks.partition import SplitShares
 from tests.troth.conftest import wait_for
-from tests.troth.machines import PATIENCE, World, champion
+from tests.troth.machines import PATIENCE, World, champion, ended
 
 pytestmark = pytest.mark.slow
 
@@ -148,8 +147,7 @@ def test_an_owner_that_is_killed_is_done_without_and_comes_back(trained, world):
     come_to(lambda: rounds()[-1]["members"] == ["hospital", "insurer"], "a round without the registry")
     world.serve("registry")
     come_to(lambda: rounds()[-1]["members"] == list(OWNERS), "the registry again")
-    pipeline.send_signal(signal.SIGTERM)
-    assert pipeline.wait(PATIENCE) == 143, world.printed("hospital")
+    ended(pipeline)
 
 
 def test_without_an_aggregator_it_is_refused(trained, world):
