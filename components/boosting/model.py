@@ -12,13 +12,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 import xgboost
 
-from components.boosting.parameters import objective_of
+from components.boosting.parameters import LINKS, objective_of
 from components.data.schema import BinaryLabel, Label, MulticlassLabel
 from components.data.table import Table
 from components.errors import InvalidInput
-
-LINKS = {"binary:logistic": "logit", "multi:softprob": "identity", "reg:squarederror": "identity"}
-"""Objective → the function that takes its `base_score` to the margin scale."""
 
 
 @dataclass(frozen=True)

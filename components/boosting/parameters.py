@@ -13,6 +13,9 @@ from components.data.schema import BinaryLabel, Label, MulticlassLabel
 MAX_BIN = 256
 """Bins where nothing else is asked for and rows are pooled; XGBoost's default."""
 
+LINKS = {"binary:logistic": "logit", "multi:softprob": "identity", "reg:squarederror": "identity"}
+"""Objective → the function that takes its `base_score` to the margin scale."""
+
 
 class BoostingParameters(BaseModel):
     """How trees are grown; one object for every training mode."""

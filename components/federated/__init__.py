@@ -18,7 +18,7 @@ survivor the seed is revealed, of a lost member the key, and of nobody both, for
     2  share      u -> v          shares of u's M private keys and M seeds, sealed so that only v can open them
     3  (receive)                  v opens its shares, and who dealt is settled; they travel with the first sum
     4  mask       u -> collector  y_u
-    5  sign       u -> collector  signature on (agreement, message, who dealt, who survived): one set a message
+    5  sign       u -> collector  signature on (agreement, message, who dealt, who survived): one set a batch
     6  unmask     u -> collector  after t signatures on that set: of each survivor the share of its seed, of each
                                   lost member that of its key
 
@@ -31,6 +31,9 @@ sum itself, and what is computed from it, are not hidden: noise on it is `noise`
   the signatures and shares of t members, and an honest one tells one story only. With c members on the collector's
   side, who tell both, two stories need 2 t <= n + c; so t is more than half of n + c (`batch.least_survivors`, c = 0
   unless asked for: a larger t means that fewer may be lost).
+- One set a batch. Two sums that differ by one member show what it gave, so what belongs together is one batch, and all
+  its sums are of those who gave to the first. When one of them is lost the batch is over: `secure_batch` gives it up
+  before anything is signed, and members would sign nothing else.
 - Keys for every message. To finish without a lost member reveals its private key; were that its key for the next level
   too, it could not come back. All are advertised and shared at once, so this costs no round trip.
 - One context. Masks, seals and signatures are bound to the digest of all advertisements as this member saw them, which
@@ -48,8 +51,9 @@ noise, and shares by NumPy's global generator. Here a mask is X25519, HKDF-SHA25
 in counter mode; secrets are the operating system's; shares lie in a field larger than what they share; who speaks
 has a certificate.
 
-**What it does not do.** It checks the form of x_u, not its honesty. An onlooker sees how long vectors are, and who
-takes part. Python cannot promise that an overwritten secret had no copy.
+**What it does not do.** Batches of different members can be subtracted; what they may have in common is for whoever
+asks, and for those who answer, to see to. It checks the form of x_u, not its honesty. An onlooker sees how long vectors
+are, and who takes part. Python cannot promise that an overwritten secret had no copy.
 
 Read in this order: `context`, `shamir`, `mask`, `keys`; `batch`, `advertisement`, `member`, `collector`; then how it
 travels: `frame`, `content`, `channel`, `seats`, `federation`, `owner`, and `secure_batch`, which joins the two.
@@ -61,7 +65,6 @@ from components.federated.channel import Files
 from components.federated.collector import Sum
 from components.federated.content import Content
 from components.federated.federation import Federation, Loss
-from components.federated.fixed_point import FixedPoint
 from components.federated.owner import AggregatorLost, Owner
 from components.federated.secure_batch import SecureBatch
 from components.federated.violation import ProtocolViolation, TooFewMembers
@@ -71,7 +74,6 @@ __all__ = [
     "Content",
     "Federation",
     "Files",
-    "FixedPoint",
     "Loss",
     "Owner",
     "ProtocolViolation",

@@ -5,7 +5,7 @@ is masked here and leaves no other way.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -49,7 +49,8 @@ class Answering:
                 handler = self._handler(self.sums, document)
                 if len(delivery):
                     member.receive(delivery)
-                return {}, [member.mask(document.get("message"), handler(self._content(document, rest)))]
+                asked = replace(self._content(document, rest), batch=member.batch)
+                return {}, [member.mask(document.get("message"), handler(asked))]
             case "sign", [survivors]:
                 return {}, [member.sign(survivors)]
             case "unmask", [signatures]:

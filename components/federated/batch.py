@@ -64,8 +64,12 @@ def least_survivors(members: int, *, colluding: int = 0) -> int:
 
 
 def survivors_of(roster: int, *, members: int, threshold: int) -> int:
-    """The threshold of a batch of only some members, which withstands as many who collude as the one of all does."""
-    return least_survivors(roster, colluding=max(0, 2 * (threshold - 1) - members))
+    """The threshold of a batch of only some members, which withstands as many who collude as the one of all does.
+
+    Of n members threshold t withstands c = 2 t - n - 1. Beside them two honest ones are left wherever there are two.
+    """
+    colluding = max(0, 2 * threshold - members - 1)
+    return max(least_survivors(roster, colluding=colluding), min(colluding + 2, roster))
 
 
 def check_members(members: tuple[str, ...], threshold: int) -> None:

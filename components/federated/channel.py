@@ -24,6 +24,9 @@ PROTOCOL = 1
 """Of the frames and their order; raised with every change that an older owner would misread."""
 
 SERVICE, METHOD = "troth.Federation", "TakePart"
+ALIKE = ("troth", "protocol", "members", "threshold")
+"""Of a hello: what machines that take part in anything together have alike; the rest is of one run."""
+
 HELLO, WELCOME, INSTRUCTION, ANSWER, END = "hello", "welcome", "instruction", "answer", "end"
 
 LARGEST = 64 << 20
@@ -142,7 +145,7 @@ def difference(theirs: dict[str, Json], ours: dict[str, Json]) -> str | None:
 
 def introduction(members: Iterable[str], threshold: int, agreement: Mapping[str, Json]) -> dict[str, Json]:
     """What an owner says in its hello beside its session, and the aggregator compares."""
-    common = {"troth": version("troth"), "protocol": PROTOCOL, "members": sorted(members), "threshold": threshold}
+    common = dict(zip(ALIKE, (version("troth"), PROTOCOL, sorted(members), threshold), strict=True))
     # As it arrives: JSON knows no tuples.
     return json.loads(canonical({**agreement, **common}))
 

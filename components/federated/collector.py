@@ -5,10 +5,12 @@ when it has waited long enough: whoever has not answered by then is lost, and wh
 Source: Bonawitz et al. 2017, figure 4.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations, islice
+from itertools import combinations
+from math import comb
+from secrets import SystemRandom
 
 import numpy as np
 from cryptography import x509
@@ -220,7 +222,7 @@ class Summing:
     def _recovered(self, dealer: str, fits: Callable[[bytes], bool], disputed: set[tuple[str, str]]) -> bytes:
         """A secret of `dealer`, from t shares that give what it advertised; shares that do not are disputed."""
         shares = {self.batch.point(name): revealed[dealer] for name, revealed in self._revealed.items()}
-        for points in islice(combinations(sorted(shares), self.batch.threshold), _ATTEMPTS):
+        for points in _subsets(sorted(shares), self.batch.threshold):
             chosen = {point: shares[point] for point in points}
             secret = combine(chosen)
             if secret is not None and fits(secret):
@@ -258,3 +260,13 @@ class Summing:
                 f"sum {self.message} of batch {self.batch.number}: {len(there)} of {len(self.sharers)} members {what} "
                 f"where {self.batch.threshold} must; it is given up, and nothing of it is known"
             )
+
+
+def _subsets(points: list[int], size: int) -> Iterator[tuple[int, ...]]:
+    """Subsets to try: all of them where they are few, else at random, so that no liar can be in most of them."""
+    if comb(len(points), size) <= _ATTEMPTS:
+        yield from combinations(points, size)
+        return
+    random = SystemRandom()
+    for _ in range(_ATTEMPTS):
+        yield tuple(random.sample(points, size))

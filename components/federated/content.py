@@ -18,10 +18,14 @@ _KINDS = frozenset({"|b1", "|u1", "<u2", "<u4", "<u8", "|i1", "<i2", "<i4", "<i8
 
 @dataclass(frozen=True)
 class Content:
-    """`document` is JSON; `array` holds numbers of any shape."""
+    """`document` is JSON; `array` holds numbers of any shape.
+
+    `batch` does not travel: it is the number of the batch that an owner's own end is asked for a vector of.
+    """
 
     document: Mapping[str, Json] = field(default_factory=dict)
     array: np.ndarray | None = None
+    batch: int = -1
 
     def written(self) -> tuple[dict[str, Json], list[memoryview]]:
         """Document and octet strings to put into a frame."""

@@ -137,13 +137,17 @@ class Federation:
         """Whose certificates say who is who."""
         return read_authority(self.files.authority)
 
-    def present(self) -> dict[str, str]:
-        """Members that are there now, with the session of each, which changes when its process starts again."""
-        return self._seats.present()
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Bytes received and sent so far, of all instructions and answers."""
+        return self._seats.received, self._seats.sent
 
-    def arrivals(self) -> set[str]:
-        """Members that came, or came again as a new process, since this was last asked: they know nothing yet."""
-        return self._seats.arrivals()
+    def present(self) -> dict[str, str]:
+        """Members that can be asked now, with the session of each, which changes when its process starts again.
+
+        Who is late with an answer is not among them until it has come.
+        """
+        return self._seats.present()
 
     def gather(self, patience: float, *, least: int | None = None) -> list[str]:
         """Wait until all members are there, or, when `patience` seconds are over, `least` of them; who is.
@@ -168,6 +172,7 @@ class Federation:
         content: Content | Mapping[str, Content],
         *,
         members: Iterable[str] | None = None,
+        sessions: Mapping[str, str] | None = None,
         check: Callable[[str, Content], None] = lambda name, content: None,
         patience: float | None = None,
     ) -> dict[str, Content]:
@@ -179,11 +184,13 @@ class Federation:
             Name of an owner's handler.
         content
             For all alike, or by name.
+        sessions
+            The processes that are asked; of everybody who is there, unless told.
         check
             Raises `ProtocolViolation` for an answer that cannot be: its sender is excluded.
         """
         answers: dict[str, Content] = {}
-        there = self.present()
+        there = self.present() if sessions is None else sessions
 
         def take(name: str, document: dict, parts: list[memoryview]) -> None:
             answer = read_content(document, parts, sender=name)

@@ -134,6 +134,11 @@ class Member:
         self._held = _Held(batch, sealing, masking, seeds, advertised)
         return advertised
 
+    @property
+    def batch(self) -> int:
+        """Number of the newest batch; -1 before the first."""
+        return self._last
+
     def _may_be(self, roster: tuple[str, ...], threshold: int) -> bool:
         return (
             list(roster) == sorted(set(roster))
@@ -220,7 +225,7 @@ class Member:
 
     @_fails_closed
     def sign(self, survivors: Octets) -> bytes:
-        """Step 5: put a name to the one set of survivors this member will ever reveal anything for."""
+        """Step 5: put a name to the one set of survivors this member will ever reveal anything of this batch for."""
         held = self._current()
         document, parts = unpack(survivors, SURVIVING, sender=self._collector)
         message, named = self._message(document, MASKED), self._names(document.get("survivors"))
@@ -228,6 +233,8 @@ class Member:
             raise self._refusal("sent damaged survivors")
         if sorted(set(named)) != named or not {self.name} <= set(named) <= set(held.sharers):
             raise self._refusal("named survivors that cannot be")
+        if any(before != tuple(named) for before in held.signed.values()):
+            raise self._refusal("wants other survivors than in an earlier sum of this batch, whose own they differ by")
         if len(named) < held.batch.threshold:
             raise self._refusal(f"wants to go on with {len(named)} survivors where {held.batch.threshold} are needed")
         held.stage[message], held.signed[message] = SIGNED, tuple(named)

@@ -22,11 +22,6 @@ def add_noise(vector: np.ndarray, deviation: int) -> np.ndarray:
     return vector + discrete_gaussian(len(vector), deviation).view(WORD)
 
 
-def noisy(vector_of: Callable, deviation: int) -> Callable:
-    """A handler of sums that adds a member's part of the noise to what `vector_of` returns."""
-    return lambda content: add_noise(vector_of(content), deviation)
-
-
 def discrete_gaussian(size: int, deviation: int) -> np.ndarray:
     """Exact samples (size,), int64, of N_Z(0, deviation^2).
 

@@ -10,8 +10,6 @@ Steinke 2016 (composition).
 import math
 from dataclasses import dataclass
 
-from scipy.optimize import minimize_scalar
-
 from components.errors import InvalidInput
 from components.federated.noise import LARGEST_DEVIATION
 
@@ -52,35 +50,52 @@ class NoisePlan:
         return epsilon_of(self.rho, delta)
 
 
-def plan_noise(
-    *, epsilon: float, delta: float, sensitivity: float, contributors: int, length: int, sums: int
-) -> NoisePlan:
-    """The least noise with which all sums together are (epsilon, delta)-differentially private.
+def plan_noise(*, rho: float, sensitivity: float, contributors: int, length: int, sums: int) -> NoisePlan:
+    """The least noise with which all sums together spend no more than `rho` of zero-concentrated privacy.
 
     Raises
     ------
     InvalidInput
         A number makes no sense, or the noise would be larger than can be drawn.
     """
-    if epsilon <= 0 or not 0 < delta < 1:
-        raise InvalidInput(
-            f"privacy ({epsilon:g}, {delta:g}) makes no sense; epsilon is above 0, delta between 0 and 1"
-        )
 
     def plan(deviation: int) -> NoisePlan:
         return NoisePlan(deviation, sensitivity, contributors, length, sums)
 
     low, high = 1, LARGEST_DEVIATION
-    if plan(high).epsilon(delta) > epsilon:
+    if plan(high).rho > rho:
         high = math.inf
     while low < high and high != math.inf:
         middle = (low + high) // 2
-        low, high = (low, middle) if plan(middle).epsilon(delta) <= epsilon else (middle + 1, high)
+        low, high = (low, middle) if plan(middle).rho <= rho else (middle + 1, high)
     return plan(high)
+
+
+def rho_of(epsilon: float, delta: float) -> float:
+    """The most that may be spent so that (epsilon, delta) is kept: `epsilon_of` the other way round.
+
+    Raises
+    ------
+    InvalidInput
+        Epsilon is not above 0, or delta not between 0 and 1.
+    """
+    if epsilon <= 0 or not 0 < delta < 1:
+        raise InvalidInput(
+            f"privacy ({epsilon:g}, {delta:g}) makes no sense; epsilon is above 0, delta between 0 and 1"
+        )
+    # Of much less than a part of delta nothing is left to be bought; of more than epsilon everything is spent.
+    low, high = 0.0, epsilon
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if epsilon_of(middle, delta) <= epsilon else (low, middle)
+    return low
 
 
 def epsilon_of(rho: float, delta: float) -> float:
     """The epsilon of rho-zCDP: min over a > 1 of a rho + ln(1 / (a delta)) / (a - 1) + ln(1 - 1 / a), or 0."""
+
+    # Most sums carry no noise, and SciPy takes half a second to import.
+    from scipy.optimize import minimize_scalar
 
     def bound(logarithm: float) -> float:
         above = math.exp(logarithm)

@@ -207,6 +207,10 @@ class Owner:
         who = f"{self.role} '{self.aggregator}' ({self.address})"
         if error.code() in _FINAL:
             raise AggregatorLost(f"{who} turned '{self.name}' away: {error.details()}") from None
+        if error.code() is grpc.StatusCode.ABORTED:
+            if self._answering is not None or time.monotonic() > deadline:
+                raise AggregatorLost(f"{who} is in another run: {error.details()}") from None
+            return
         why, may_help = objection(self.address, self.aggregator, self.files)
         if not may_help:
             raise AggregatorLost(f"{who} {why}") from None

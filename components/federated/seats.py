@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 import grpc
 
-from components.federated.channel import ANSWER, END, HELLO, WELCOME, caller, difference
+from components.federated.channel import ALIKE, ANSWER, END, HELLO, WELCOME, caller, difference
 from components.federated.frame import Json, pack, unpack
 from components.federated.violation import ProtocolViolation
 
 Answer = tuple[dict[str, Json], list[memoryview]]
 OnEvent = Callable[[str, str], None]
 
-_TURNED_AWAY = grpc.StatusCode.FAILED_PRECONDITION
+_TURNED_AWAY, _LATER = grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ABORTED
 
 
 @dataclass
@@ -30,6 +30,7 @@ class _Seat:
     left: float = 0.0
     asked: tuple[int, bytes] | None = None
     answer: Answer | None = None
+    owed: int | None = None
     excluded: str = ""
 
 
@@ -41,20 +42,14 @@ class Seats:
     ):
         self._seats = {name: _Seat() for name in members}
         self._run, self._introduction, self._grace, self._on_event = run, introduction, grace, on_event
-        self._arrived: set[str] = set()
+        self.received = self.sent = 0
         self._latest = 0
         self._changed = threading.Condition()
 
     def present(self) -> dict[str, str]:
-        """The session of every member that is there."""
+        """The session of every member that is there and not still busy with what nobody waits for any more."""
         with self._changed:
-            return {name: seat.session for name, seat in self._seats.items() if seat.stream}
-
-    def arrivals(self) -> set[str]:
-        """Members whose process is new since this was last asked."""
-        with self._changed:
-            arrived, self._arrived = self._arrived, set()
-            return arrived
+            return {name: seat.session for name, seat in self._seats.items() if seat.stream and seat.owed is None}
 
     def wait_for_all(self, patience: float) -> list[str]:
         """Wait until nobody is missing or `patience` seconds are over; who still is."""
@@ -75,6 +70,9 @@ class Seats:
                 return why
             if seat.stream is None:
                 return f"'{name}' is not there"
+            if seat.owed is not None:
+                return f"'{name}' has still to answer what it was asked before"
+            self.sent += len(frame)
             self._latest = max(number, self._latest)
             seat.asked, seat.answer = (number, frame), None
             seat.stream.put(frame)
@@ -95,7 +93,7 @@ class Seats:
                             outcome = f"'{name}' is gone: its connection broke and it did not dial again"
                         look_again = min(look_again, seat.left + self._grace)
                     if outcome is None and now >= deadline:
-                        outcome = f"'{name}' did not answer within {patience:g} s"
+                        outcome, seat.owed = f"'{name}' did not answer within {patience:g} s", seat.asked[0]
                     if outcome is not None:
                         seat.asked = seat.answer = None
                         return name, outcome
@@ -126,11 +124,11 @@ class Seats:
             if seat.session != session:
                 self._end(seat, f"another process took the place of '{name}'; run it once")
                 seat.session, seat.asked = session, None
-                self._arrived.add(name)
             if seat.stream is not None:
                 # What is left of a connection that broke.
                 seat.stream.put(None)
-            seat.stream = stream
+            # Whoever dials is not busy.
+            seat.stream, seat.owed = stream, None
             if seat.asked is not None and seat.answer is None:
                 stream.put(seat.asked[1])
             self._changed.notify_all()
@@ -155,15 +153,18 @@ class Seats:
                 raise ProtocolViolation(name, "sent a damaged hello")
         except ProtocolViolation as violation:
             context.abort(_TURNED_AWAY, f"{violation}; install one version of troth everywhere")
-        if apart := difference(theirs, dict(self._introduction)):
+        if apart := difference(*({key: one.get(key) for key in ALIKE} for one in (theirs, self._introduction))):
             context.abort(_TURNED_AWAY, f"'{name}' {apart}; start all alike")
+        if apart := difference(theirs, dict(self._introduction)):
+            # The aggregator of a run that was called off may take a moment to end, and the next one's owner is here.
+            context.abort(_LATER, f"'{name}' {apart}; start all alike")
         return session
 
     def _read(self, name: str, stream: queue.SimpleQueue, frames: Iterator[bytes]) -> None:
         try:
             for frame in frames:
                 document, parts = unpack(frame, ANSWER, sender=name)
-                self._take(name, stream, document, parts)
+                self._take(name, stream, document, parts, len(frame))
         except ProtocolViolation as violation:
             self.exclude(name, str(violation))
         except Exception:
@@ -171,13 +172,16 @@ class Seats:
             pass
         self._leave(name, stream)
 
-    def _take(self, name: str, stream: queue.SimpleQueue, document: dict, parts: list[memoryview]) -> None:
+    def _take(self, name: str, stream: queue.SimpleQueue, document: dict, parts: list[memoryview], size: int) -> None:
         number = document.pop("number", None)
         with self._changed:
             seat = self._seats[name]
+            self.received += size
             if type(number) is not int or number > self._latest:
                 raise ProtocolViolation(name, "answered what it was not asked")
-            # Any other number is a late answer or one sent twice, and changes nothing.
+            # Any other number is a late answer or one sent twice, and changes nothing else.
+            if number == seat.owed:
+                seat.owed = None
             if seat.stream is stream and seat.asked and seat.asked[0] == number and seat.answer is None:
                 seat.answer = (document, parts)
                 self._changed.notify_all()

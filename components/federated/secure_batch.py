@@ -1,10 +1,11 @@
 """Secure sums over the members of a federation: the protocol of `collector` and `member`, carried by `federation`.
 
-A batch costs two round trips for keys and shares, and three for each sum in it. Whoever misses one is out of the batch
-and may be in the next; the sum goes on without it, and says so.
+A batch costs two round trips for keys and shares, and three for each sum in it. All its sums are of the same members:
+those who gave to the first. Whoever is lost before is done without; whoever is lost later ends the batch, for a sum
+without it, beside one with it, would show what it gave. It may be in the next.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from components.federated.batch import Batch, survivors_of
 from components.federated.collector import Collection as Collecting
@@ -12,11 +13,23 @@ from components.federated.collector import Sum
 from components.federated.content import Content
 from components.federated.federation import Federation
 from components.federated.frame import Octets
-from components.federated.violation import ProtocolViolation
+from components.federated.violation import MembersChanged, ProtocolViolation
 
 
 class SecureBatch:
     """Up to `messages` sums with those of a `roster` (all members, unless told) that are there now.
+
+    `survivors` are those of whom all its sums are, once the first has come so far; `members` who is left, from whom
+    whoever asks may strike those that are lost to it otherwise.
+
+    Parameters
+    ----------
+    sessions
+        The processes that are asked; of everybody who is there, unless told.
+    only
+        Who must have given to the first sum, no more and no less; whoever did, unless told.
+    opens
+        Called with the survivors before any of them is asked to sign: the last moment at which nothing can be revealed.
 
     Raises
     ------
@@ -24,10 +37,22 @@ class SecureBatch:
         Fewer than the threshold took part.
     """
 
-    def __init__(self, federation: Federation, messages: int, roster: Collection[str] | None = None):
-        self._federation = federation
+    def __init__(
+        self,
+        federation: Federation,
+        messages: int,
+        roster: Collection[str] | None = None,
+        *,
+        sessions: Mapping[str, str] | None = None,
+        only: Collection[str] | None = None,
+        opens: Callable[[tuple[str, ...]], None] = lambda survivors: None,
+    ):
+        self._federation, self._opens = federation, opens
+        self._only = None if only is None else tuple(sorted(only))
+        self.survivors: tuple[str, ...] = ()
         members = tuple(sorted(federation.members if roster is None else roster))
-        self._sessions = {name: session for name, session in federation.present().items() if name in members}
+        there = federation.present() if sessions is None else sessions
+        self._sessions = {name: session for name, session in there.items() if name in members}
         threshold = survivors_of(len(members), members=len(federation.members), threshold=federation.threshold)
         batch = Batch(federation.run, next(federation.batches), members, threshold, messages)
         self._collection = Collecting(batch, authority=federation.authority)
@@ -37,15 +62,6 @@ class SecureBatch:
         self._deliveries = self._collection.close_sharing()
         self.members = self._collection.sharers
 
-    @property
-    def number(self) -> int:
-        return self._collection.batch.number
-
-    @property
-    def set_up_bytes(self) -> int:
-        """Bytes received and sent for keys and shares."""
-        return self._collection.received + self._collection.sent
-
     def sum(
         self, name: str, content: Content | None = None, *, message: int, length: int, patience: float | None = None
     ) -> Sum:
@@ -54,10 +70,12 @@ class SecureBatch:
         Raises
         ------
         TooFewMembers
-            Too few are left; nothing of this sum is known to anybody.
+            Too few are left, or (`MembersChanged`) not those of the first sum; nothing of this sum is known to anybody.
         ProtocolViolation
             Shares give no secret, and so few are there that nobody knows who lied; nothing of this sum is known.
         """
+        if self.survivors:
+            self._keep_to(self.members)
         federation, summing = self._federation, self._collection.sum(message, length)
         document, parts = (content or Content()).written()
         instruction = {**document, "name": name, "message": message}
@@ -71,9 +89,24 @@ class SecureBatch:
             patience=federation.patience if patience is None else patience,
         )
         self.members = tuple(sorted(summing.masked_by))
-        self.members = self._exchange("sign", self.members, summing.close_masked(), summing.signed)
+        survivors = summing.close_masked()
+        self._keep_to(self.members)
+        self.members = self._exchange("sign", self.members, survivors, summing.signed)
         self.members = self._exchange("unmask", self.members, summing.close_signed(), summing.revealed)
         return summing.close_revealed()
+
+    def _keep_to(self, members: tuple[str, ...]) -> None:
+        """Give up a sum of other members than those it must be of."""
+        of = self.survivors or self._only
+        if of and members != of:
+            odd = sorted(set(of) ^ set(members))
+            raise MembersChanged(
+                f"what was begun with {', '.join(of)} cannot go on with {', '.join(members)}: the sums would differ by "
+                f"what '{odd[0]}' gives; start '{odd[0]}' again"
+            )
+        if not self.survivors:
+            self._opens(members)
+            self.survivors = members
 
     def _exchange(self, step: str, names: Iterable[str], content: bytes, take: Callable) -> tuple[str, ...]:
         payloads = {one: ({}, [content]) for one in names}

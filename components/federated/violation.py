@@ -1,4 +1,4 @@
-"""How a sum fails that may not go on: somebody lied, or too few are left.
+"""How a sum fails that may not go on: somebody lied, too few are left, or not those who were there before.
 
 Neither can be mended by what a user wrote, so neither is `InvalidInput`. No sentence ever holds a key, a share or a
 value.
@@ -15,3 +15,10 @@ class ProtocolViolation(Exception):
 
 class TooFewMembers(RuntimeError):
     """Fewer members are left than the threshold asks for, so nothing may be revealed."""
+
+
+class MembersChanged(TooFewMembers):
+    """A sum has not the members that the sums before it in its batch have, so nothing of it may be revealed.
+
+    What the two would differ by is what those who left gave.
+    """

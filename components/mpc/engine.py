@@ -7,7 +7,7 @@ the same streams in the same order, and a correlation cannot be used twice, for 
 
 Security: parties follow the protocol (honest but curious) and up to N - 1 of them may pool what they saw; the dealer
 colludes with none. If it does, the two together read every secret. Every opened word is masked by a fresh uniform one;
-only `reveal` opens a value, and it is counted.
+only `reveal` opens a value, and it is counted; what `intersection` shows never was a sharing.
 Source: Beaver, CRYPTO 1991; Demmler, Schneider, Zohner, NDSS 2015, section III (additive sharing); dealer model:
 Damgård, Thorbek et al. as in Deforth et al., PoPETs 2022(4), section 2.
 """

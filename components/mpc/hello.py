@@ -13,7 +13,7 @@ from importlib.metadata import version
 
 from components.mpc.network import PartyLost
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Of the frames and of the order of messages; raised with every change that an older party would misread."""
 
 Json = None | bool | int | float | str | list | dict

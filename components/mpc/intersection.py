@@ -9,6 +9,7 @@ the others' keys; nobody but its sender knows which row a place in a list belong
 *What is learnt.* Each side learns the number of ids of every side, and which of its own ids which others hold. With
 three or more sides: also, of people it does not hold itself, how many are held by each set of other sides, but not who.
 Sides that pool what they saw learn this of their ids together. A side that lies about its ids tests others for them.
+Lists are shown without the engine's `reveal`; who calls this counts the ids.
 
 Ids are hashed to the curve itself and never to its twist: which of the two a point is on can be seen under any key.
 Keys are multiples of the cofactor 8, so no small subgroup shows either.

@@ -8,14 +8,19 @@ in a bin with the other). Cuts that coincide are one.
 
 *Secure search.* Floats have an image among the integers below 2^32 that keeps their order, and q_k is found by halving:
 32 comparisons. Each owner counts its values at or below the middle; B count_i - k total_i is its share of what is
-compared with zero. One more comparison finds the side, and one before all whether there are values enough. All features
-and all k go together: 34 times the rounds of a comparison and of one opening, whatever their number.
+compared with zero. One more comparison finds the side. All features and all k go together: 33 times the rounds of a
+comparison and of one opening, whatever their number.
 
-*What is revealed*: of every feature whether `PER_BIN` B values are present or more; if so, q_k and the side of its cut
-for each k, repeats included, and nothing that these do not say. The j-th answer is [q_k <= middle_j], and middle_j is
-known from the answers before; so whoever is given q_k can write down all 32 answers himself, and the side is the last.
-Every q_k is a value that some owner holds, and among n present values the ranks asked for are n / B >= `PER_BIN` apart;
-how many of them share a value says how common it is, to 1/B. A feature with fewer values is taken for empty.
+*Who takes part.* An owner with fewer than `PER_BIN` B present values of a feature keeps them out of its quantiles, and
+does so by itself; its rows are binned by the others' cuts.
+
+*What is revealed*: of every feature whether some owner takes part; if so, q_k and the side of its cut for each k,
+repeats included, and nothing that these do not say. The j-th answer is [q_k <= middle_j], and middle_j is known from
+the answers before; so whoever is given q_k can write down all 32 answers himself, and the side is the last. Every q_k
+is a value that some owner holds, and among n values the ranks asked for are n / B >= `PER_BIN` apart; how many of them
+share a value says how common it is, to 1/B. Who takes its own values from these ranks knows about how many of all the
+others' lie below each q_k: of two owners, each has the other's distribution in B steps, which are of `PER_BIN` values
+or more on average and may each be of fewer. Values are of rows, of which a person may have several.
 Source: Aggarwal, Mishra, Pinkas, EUROCRYPT 2004, section 3 (k-th ranked element; proof in section 3.4).
 """
 
@@ -31,7 +36,7 @@ from components.mpc.shared import Shared
 STEPS = 32
 
 PER_BIN = 10
-"""Least values a bin: with fewer, cut points would be everybody's values."""
+"""Least values a bin of an owner who takes part: with fewer, cut points would be everybody's values."""
 
 SMALLEST = np.finfo(np.float32).tiny
 """Numbers nearer to zero are taken for zero: machines differ on them."""
@@ -51,12 +56,13 @@ def secure_cuts(
 
     Returns
     -------
-    For each feature the strictly increasing float32 cuts, the same at every party; none where fewer than `PER_BIN` B
-    values are present.
+    For each feature the strictly increasing float32 cuts, the same at every party, at the quantiles of all values of
+    owners who have `PER_BIN` B or more; none where nobody has.
     """
     held = [np.sort(_image([] if column is None else column)) for column in columns]
+    held = [images if len(images) >= PER_BIN * bin_count else images[:0] for images in held]
     shape = len(held), bin_count - 1
-    bits = int(bin_count * max(2 * rows, PER_BIN) + 1).bit_length() + 1
+    bits = int(2 * bin_count * rows + 1).bit_length() + 1
 
     def below_target(middle: np.ndarray, side: str) -> np.ndarray:
         counts = [np.searchsorted(images, column, side) for images, column in zip(held, middle, strict=True)]
@@ -68,9 +74,8 @@ def secure_cuts(
         return engine.reveal_bits(site, negatives).astype(bool)
 
     present = np.array([len(images) for images in held], dtype=np.int64)
-    few = is_negative(present - (PER_BIN * bin_count if engine.party == 0 else 0))
-    held = [images[:0] if too_few else images for images, too_few in zip(held, few, strict=True)]
-    targets = np.where(few, 0, present)[:, None] * np.arange(1, bin_count)
+    # Where nobody takes part the search ends below all numbers.
+    targets = present[:, None] * np.arange(1, bin_count)
     low, high = np.zeros(shape, dtype=np.uint64), np.full(shape, (1 << STEPS) - 1, dtype=np.uint64)
     for _ in range(STEPS):
         middle = (low + high) >> np.uint64(1)

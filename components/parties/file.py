@@ -198,6 +198,8 @@ def make_parties(
         A name or address makes no sense, or the folder is not empty: nothing is ever written over.
     """
     hosts = dict(hosts or {})
+    if len(owners) < 2:
+        raise InvalidInput(f"{len(owners)} owner is named; secrets are kept between two owners at least")
     if strangers := sorted(hosts.keys() - {*owners, aggregator}, key=str):
         raise InvalidInput(
             f"'{strangers[0]}' has an address but is no owner or aggregator; the dealer needs none, for it only dials"

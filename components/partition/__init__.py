@@ -13,7 +13,7 @@ from components.partition.plan import (
     Single,
     Vertical,
 )
-from components.partition.store import HoldingRecord, read_holding, write_holding
+from components.partition.store import HoldingRecord, open_holding, read_holding, write_holding
 
 __all__ = [
     "ByColumn",
@@ -32,6 +32,7 @@ __all__ = [
     "deal",
     "held",
     "join_holdings",
+    "open_holding",
     "read_holding",
     "write_holding",
 ]

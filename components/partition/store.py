@@ -7,6 +7,7 @@ keeps such a folder on a machine of its own.
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,20 @@ def write_holding(root: Path, owner: str, part: Table) -> HoldingRecord:
     return record
 
 
+class StoredColumns:
+    """Columns that stay in their file: each is read when it is asked for, and not kept.
+
+    Enough of `pa.Table` for a `Table` none of whose rows are taken out.
+    """
+
+    def __init__(self, file: pq.ParquetFile):
+        self._file = file
+        self.num_rows, self.column_names = file.metadata.num_rows, file.schema_arrow.names
+
+    def __getitem__(self, name: str) -> pa.ChunkedArray:
+        return self._file.read(columns=[name], use_threads=False).column(0)
+
+
 def read_holding(record: HoldingRecord, schema: Schema) -> Table:
     """The part a record refers to, after seeing that it is the one that was written, under the same frozen schema.
 
@@ -63,15 +78,24 @@ def read_holding(record: HoldingRecord, schema: Schema) -> Table:
     InvalidInput
         The file is missing, damaged, or another one than was recorded; names it.
     """
+    return _seen(record, schema, lambda file: file.read().replace_schema_metadata())
+
+
+def open_holding(record: HoldingRecord, schema: Schema) -> Table:
+    """As `read_holding`, with `StoredColumns`: for an owner whose rows would not fit beside what is made of them."""
+    return _seen(record, schema, StoredColumns)
+
+
+def _seen(record: HoldingRecord, schema: Schema, columns_of: Callable) -> Table:
     remedy = f"deal the table again to restore the store of owner '{record.owner}'"
     if not record.path.exists():
         raise InvalidInput(f"{record.path} does not exist; {remedy}")
     try:
-        columns = pq.ParquetFile(record.path).read()
+        table = Table(schema, columns_of(pq.ParquetFile(record.path)))
+        is_the_one = table.digest == record.digest
     except (pa.ArrowException, OSError):
         raise InvalidInput(f"{record.path} is a partial or damaged Parquet file; {remedy}") from None
-    table = Table(schema, columns.replace_schema_metadata())
-    if table.digest != record.digest:
+    if not is_the_one:
         raise InvalidInput(
             f"{record.path} does not hold the rows recorded under schema {schema.name} (digest differs); {remedy}"
         )

@@ -6,7 +6,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from components.boosting.federated.programs import grow, rate
+from components.boosting.federated.programs import grow
+from components.boosting.federated.rating import rate
 from components.mpc.launch import Ended, OnProgress, run_jobs
 from components.mpc.programs import Job, reference
 from components.parties.file import make_parties

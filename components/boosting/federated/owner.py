@@ -1,38 +1,64 @@
 """An owner's side of federated boosting: what it answers openly, and the vectors that leave it under masks alone.
 
 Openly it says how many rows it has and, for regression, the rounded range of its labels. Everything else (counts for
-cut points, label sums, histograms, losses) is a sum that only becomes readable together with those of the others.
+cut points, label sums, histograms, losses) is a sum that only becomes readable together with those of the others, with
+noise where that is agreed. Work goes forward only: each search, and each round, is asked for in one batch, of which all
+sums have the same owners (`federated.member`), and never again in the same run. What this owner refuses, it refuses in
+words that are the same whatever its rows are.
 """
 
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import pyarrow as pa
 
 from components.boosting.federated.agreement import Agreement, read_level, read_start
-from components.boosting.histogram import Level, Rows, TreeStart, bin_table
+from components.boosting.federated.noise import first_rows
+from components.boosting.histogram import Level, Rows, bin_table
 from components.boosting.label_range import label_range
 from components.data.split import PARTS, split_of
 from components.data.table import Table, encode
 from components.errors import InvalidInput
 from components.federated import Content
-from components.federated.quantiles import Grid, counts_in, sorted_keys
+from components.federated.noise import add_noise
+from components.federated.quantiles import CELLS, MOST_ROUNDS, Grid, counts_in, first_grid, sorted_keys
+
+CUTS, LABELS = -2, -1
+"""Units of work before round 0."""
 
 
 class RowsOfOwner:
     """The training rows of one owner, and its selection rows, by which training may be measured or stopped.
 
-    `seed` is of this owner's draws of rows, and should differ from the others'.
+    `seed` is of this owner's draws of rows, and should differ from the others'; `begins` is called with each unit of
+    work before anything of it is summed.
     """
 
-    def __init__(self, agreement: Agreement, part: Table, *, seed: int = 0, threads: int = 1):
-        codes = split_of(part.person, agreement.salt, agreement.shares)
-        self.agreement, self.seed, self.threads = agreement, seed, threads
-        self._train, self._held_out = (
-            part.take(np.flatnonzero(codes == PARTS.index(name))) for name in ("train", "selection")
-        )
+    def __init__(
+        self,
+        agreement: Agreement,
+        part: Table,
+        *,
+        seed: int = 0,
+        threads: int = 1,
+        begins: Callable[[int], None] = lambda unit: None,
+    ):
+        person = part.person
+        codes = split_of(person, agreement.salt, agreement.shares)
+        if agreement.noise:
+            codes[np.delete(np.arange(len(part)), first_rows(person, agreement.noise.rows))] = -1
+        self.agreement, self.seed, self.threads, self._begins = agreement, seed, threads, begins
+        self._part: Table | None = part
+        self._train, self._held_out = (np.flatnonzero(codes == PARTS.index(name)) for name in ("train", "selection"))
+        self._said = {"rows": len(self._train), "held_out": len(self._held_out)}
+        if part.schema.label.kind == "regression":
+            labels = part.labels[np.concatenate([self._train, self._held_out])]
+            self._said["label_range"] = list(label_range(labels)) if len(labels) else None
         self._keys: list[np.ndarray] | None = None
         self._rows: Rows | None = None
-        self._trees = self._nodes = 0
+        self._terms: Mapping | None = None
+        self._trees = self._nodes = self._measured = 0
+        self._unit, self._batch, self._asked = CUTS - 1, -1, 0
 
     @property
     def answers(self) -> Mapping[str, Callable[[Content], Content]]:
@@ -48,82 +74,133 @@ class RowsOfOwner:
     def sums(self) -> Mapping[str, Callable[[Content], np.ndarray]]:
         """What is only ever given to a masked sum."""
         return {
-            "count": self._count,
-            "labels": lambda content: _word(self._prepared.label_sums()),
-            "begin": self._begin,
-            "descend": self._descend,
-            "loss": lambda content: _word(np.append(self._prepared.loss(), len(self._held_out))),
+            "count": self._with_noise("count", self._count),
+            "labels": self._with_noise("labels", self._labels),
+            "begin": self._with_noise("tree", self._begin),
+            "descend": self._with_noise("tree", self._descend),
+            "loss": self._with_noise("loss", self._loss),
         }
 
+    def _with_noise(self, kind: str, vector_of: Callable[[Content], np.ndarray]) -> Callable[[Content], np.ndarray]:
+        plan = self.agreement.noise_plan
+        if plan is None:
+            return vector_of
+        return lambda content: add_noise(vector_of(content), plan.deviation(kind))
+
+    def _work_on(self, unit: int, content: Content, most: int) -> None:
+        """Go on with a unit of work in its batch, for at most so many sums, or to a later one in a later batch."""
+        if unit == self._unit and content.batch == self._batch:
+            self._asked += 1
+        elif unit > self._unit and content.batch != self._batch:
+            self._begins(unit)
+            self._unit, self._batch, self._asked = unit, content.batch, 1
+        else:
+            raise InvalidInput("the aggregator asked for something again, or for two things at a time; do not trust it")
+        if self._asked > most:
+            raise InvalidInput("the aggregator asked for more sums than there can be; do not trust it")
+
     def _describe(self, content: Content) -> Content:
-        said = {"rows": len(self._train), "held_out": len(self._held_out)}
-        if self._train.schema.label.kind == "regression":
-            labels = np.concatenate([self._train.labels, self._held_out.labels])
-            said["label_range"] = list(label_range(labels)) if len(labels) else None
-        return Content(said)
+        return Content(self._said)
 
     def _count(self, content: Content) -> np.ndarray:
         """Counts in the cells of every grid, one after the other."""
         names, ends = content.document["features"], np.cumsum(content.document["sizes"])
         if names != self.agreement.searched() or content.array is None or len(content.array) != ends[-1]:
             raise InvalidInput("the aggregator asked for counts of features whose edges are public, or of none")
-        if self._keys is None:
-            features = self._train.schema.features
-            self._keys = [sorted_keys(encode(self._train.columns[name], features[name])) for name in names]
+        self._work_on(CUTS, content, MOST_ROUNDS)
         grids = np.split(content.array, ends[:-1])
+        begins = self._asked > 1 or all(np.array_equal(grid, first_grid().boundaries) for grid in grids)
+        if not begins or max(map(len, grids)) > CELLS * self._asked + 1:
+            raise InvalidInput("the aggregator asked for counts in cells that no search comes to; do not trust it")
+        if self._keys is None:
+            features, columns = self._part.schema.features, self._part.columns
+            self._keys = [sorted_keys(encode(columns[name], features[name])[self._train]) for name in names]
         return _word(
             np.concatenate([counts_in(Grid(grid), keys) for grid, keys in zip(grids, self._keys, strict=True)])
         )
 
     def _prepare(self, content: Content) -> Content:
-        """Turn rows into bins; from here on the values themselves are not looked at again."""
+        """Turn rows into bins, unless they are; from here on the values themselves are not looked at again."""
+        if self._terms is not None:
+            if content.document != self._terms:
+                raise InvalidInput("the aggregator changed the terms of the training; do not trust it")
+            return Content({"trees": self._trees})
         terms = self.agreement.terms(content.document)
+        low, high = self._said.get("label_range") or terms.label_range
+        if not terms.label_range[0] <= low <= high <= terms.label_range[1]:
+            raise InvalidInput("the aggregator set a label range that leaves out what this owner said of its labels")
+        used, count = np.concatenate([self._train, self._held_out]), len(self._train)
+        bins, labels = bin_table(self._part, terms.cuts, used), self._part.labels[used]
         self._rows = Rows(
             terms,
-            bin_table(self._train, terms.cuts),
-            self._train.labels,
-            validation=(bin_table(self._held_out, terms.cuts), self._held_out.labels),
+            bins[:count],
+            labels[:count],
+            validation=(bins[count:], labels[count:]),
             seed=self.seed,
             threads=self.threads,
         )
-        self._keys = None
-        return Content()
+        self._terms = dict(content.document)
+        # What bins were made of is not needed again, and would be most of what this owner holds.
+        self._part = self._keys = None
+        self._train = self._held_out = np.empty(0, dtype=np.int64)
+        pa.default_memory_pool().release_unused()
+        return Content({"trees": 0})
 
     def _catch_up(self, content: Content) -> Content:
         """Apply trees there are, from `first` on; each is the levels that made it. The first is after base margins."""
-        if content.document["first"] == 0:
+        if self._trees == 0:
             self._prepared.start(np.asarray(content.document["margins"], dtype=np.float32))
-            self._trees = 0
         if content.document["first"] != self._trees:
             raise InvalidInput("the aggregator told of trees out of order; install one version everywhere")
         for tree in content.document["trees"]:
             level = read_level(tree, 1)
             self._prepared.replay(self._trees, level.splits, level.leaves)
-            self._trees += 1
+            self._trees, self._nodes = self._trees + 1, 0
         return Content()
+
+    def _labels(self, content: Content) -> np.ndarray:
+        self._work_on(LABELS, content, 1)
+        return _word(self._prepared.label_sums())
 
     def _begin(self, content: Content) -> np.ndarray:
         start = read_start(content.document, self._prepared.terms)
-        self._require(start)
+        known = start.number < self.agreement.parameters.rounds * self._prepared.terms.outputs
+        if start.number != self._trees or self._nodes or not known:
+            raise InvalidInput(f"tree {start.number} is to begin where this owner knows {self._trees}; start it again")
+        self._work_on_round(content)
         self._nodes = 1
         return _word(self._prepared.begin(start))
 
     def _descend(self, content: Content) -> np.ndarray:
+        self._work_on_round(content)
         return _word(self._prepared.descend(self._level(content)))
 
     def _finish(self, content: Content) -> Content:
         self._prepared.finish(self._level(content))
-        self._trees += 1
+        self._trees, self._nodes = self._trees + 1, 0
         return Content()
 
+    def _loss(self, content: Content) -> np.ndarray:
+        if self._nodes or self._trees % self._prepared.terms.outputs or self._measured == self._trees:
+            raise InvalidInput("the aggregator asked for a loss twice, or in the middle of a round; do not trust it")
+        self._measured = self._trees
+        self._work_on(self._trees // self._prepared.terms.outputs - 1, content, self._most)
+        return _word(self._prepared.loss())
+
+    def _work_on_round(self, content: Content) -> None:
+        self._work_on(self._trees // self._prepared.terms.outputs, content, self._most - 1)
+
+    @property
+    def _most(self) -> int:
+        """Sums in a round."""
+        return self._prepared.terms.outputs * self.agreement.parameters.max_depth + 1
+
     def _level(self, content: Content) -> Level:
+        if not self._nodes:
+            raise InvalidInput("the aggregator went on with a tree that was not begun; install one version everywhere")
         level = read_level(content.document, self._nodes)
         self._nodes += 2 * len(level.splits)
         return level
-
-    def _require(self, start: TreeStart) -> None:
-        if start.number != self._trees:
-            raise InvalidInput(f"tree {start.number} is to begin where this owner knows {self._trees}; start it again")
 
     @property
     def _prepared(self) -> Rows:

@@ -1,53 +1,49 @@
-"""What members of a federated run do: the aggregator grows trees and owners answer it; then each scores its own rows.
+"""What members of a federated training do: the aggregator grows trees and owners answer it.
 
 Private inputs are paths in a file of the member's own; what a program returns lies in its own folder. Owners learn the
-model, as the aggregator has made it; scores of held-out rows go to the analyst alone (`scores`).
+model, as the aggregator has made it.
 """
 
 import hashlib
 import json
 import os
-import threading
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from components.boosting.federated.agreement import Agreement
+from components.boosting.federated.agreement import Agreement, check_empty
+from components.boosting.federated.noise import counted_parts
 from components.boosting.federated.owner import RowsOfOwner
-from components.boosting.federated.scores import ScoresOfOwner, collect_scores, written_model
-from components.boosting.federated.train import Progress, model_of, read_progress, to_document, train
-from components.data.schema import Schema
+from components.boosting.federated.progress import kept_in, read_progress
+from components.boosting.federated.train import train
 from components.errors import InvalidInput
-from components.federated import Content, Federation, Files, Owner
+from components.federated import AggregatorLost, Content, Federation, Files, Owner, least_survivors
 from components.mpc.programs import Task, program
 from components.parties.file import Parties
-from components.partition import HoldingRecord, read_holding
-from components.secret_file import create_once
+from components.partition import HoldingRecord, open_holding
 
-KEPT, MODELS = "progress.json", "models.json"
-"""In the aggregator's folder: what it goes on from. In the analyst's: the models to judge, JSON texts."""
+KEPT = "progress.jsonl"
+"""In the aggregator's folder: what it goes on from."""
 
 
 @program
 def grow(parties: Parties, task: Task) -> dict:
     """Train together.
 
-    Agreement: `schema` (JSON text), `split`, `parameters`, and `selection` or none. Private, of an owner: `holding`.
-    The aggregator's document has the model and every round's record, an owner's the model.
+    Agreement: `schema` (JSON text), `split`, `parameters`, and `selection` and `noise` or none. Private, of an owner:
+    `holding`, and with noise `spending` or none. The aggregator's document has the model and every round's record, an
+    owner's the model.
     """
-    agreement = Agreement(
-        schema_text=task.agreement["schema"],
-        salt=task.agreement["split"]["salt"],
-        shares=tuple(task.agreement["split"]["shares"]),
-        parameters=task.agreement["parameters"],
-        selection=task.agreement.get("selection"),
-    )
     if parties.aggregator is None:
         raise InvalidInput("parties.yaml names no 'aggregator', and mode federated needs one; add it")
+    agreement = agreement_by(parties, task.agreement)
     if task.name == parties.aggregator.name:
         return _aggregate(parties, task, agreement)
     # Draws of rows differ between owners, and are the same in every run with the same seed.
     seed = int.from_bytes(hashlib.sha256(f"{agreement.parameters.seed} {task.name}".encode()).digest()[:4], "little")
-    rows = RowsOfOwner(agreement, read_holding(_holding(task), agreement.schema_), seed=seed)
+    threads = agreement.parameters.threads or os.cpu_count() or 1
+    part, begins = open_holding(holding_of(task), agreement.schema_), _noting(task, agreement)
+    rows = RowsOfOwner(agreement, part, seed=seed, threads=threads, begins=begins)
     learnt: dict[str, str] = {}
 
     def learn(content: Content) -> Content:
@@ -56,7 +52,7 @@ def grow(parties: Parties, task: Task) -> dict:
 
     Owner(
         task.name,
-        _files(parties, task.name),
+        files_of(parties, task.name),
         parties.aggregator.place,
         parties.aggregator.name,
         tuple(parties.names),
@@ -68,102 +64,80 @@ def grow(parties: Parties, task: Task) -> dict:
         timeout=parties.timeout,
         gather=parties.gather,
     ).take_part()
+    if not learnt:
+        raise AggregatorLost(
+            f"aggregator '{parties.aggregator.name}' ended and did not tell the model; look at its log"
+        )
     return learnt
 
 
-@program
-def rate(parties: Parties, task: Task) -> dict:
-    """Score held-out rows, one a person, under every model of the analyst, who receives all of it.
-
-    Agreement: `schema`, `split`. Private, of every owner: `holding`, and the path of `pseudonym_key`. In the analyst's
-    folder lies `MODELS`; its arrays are named by owner's number and array, its document has owners and levels.
-    """
-    owner = _rated_owner(parties, task)
-    if task.name != parties.analyst:
-        owner.take_part()
-        return {}
-    models = json.loads((task.folder / MODELS).read_text())
-    with Federation(
-        task.name,
-        parties.member(task.name).listens_at,
-        _files(parties, task.name),
-        tuple(parties.names),
-        agreement=owner.agreement,
-        timeout=parties.timeout,
-        role="analyst",
-    ) as federation:
-        # The analyst is an owner like any other, who happens to dial itself.
-        threading.Thread(target=owner.take_part, daemon=True).start()
-        federation.gather(parties.gather, least=len(parties.names))
-        found = collect_scores(federation, models)
-    arrays = {
-        f"{number}:{name}": array for number, one in enumerate(found.values()) for name, array in one.arrays.items()
-    }
-    return {"owners": list(found), "levels": [dict(one.levels) for one in found.values()], **arrays}
-
-
-def _rated_owner(parties: Parties, task: Task) -> Owner:
-    """This owner's end of `rate`; what the analyst and all owners must have alike is the deal, so that it is judged."""
-    schema, private = Schema.model_validate_json(task.agreement["schema"]), json.loads(task.private.read_text())
-    split, key = task.agreement["split"], Path(private["pseudonym_key"])
-    create_once(key, os.urandom(32))
-    rows = ScoresOfOwner(
-        read_holding(_holding(task), schema),
-        salt=split["salt"],
-        shares=tuple(split["shares"]),
-        pseudonym_key=key.read_bytes(),
-    )
-    return Owner(
-        task.name,
-        _files(parties, task.name),
-        parties.member(parties.analyst).place,
-        parties.analyst,
-        tuple(parties.names),
-        agreement={"schema": task.agreement["schema"], "split": split, "purpose": "rate"},
-        answers=rows.answers,
-        timeout=parties.timeout,
-        gather=parties.gather,
-        role="analyst",
-    )
-
-
 def _aggregate(parties: Parties, task: Task, agreement: Agreement) -> dict:
+    # XGBoost takes a second to import, and owners have no use for it.
+    from components.boosting.federated.model import model_of, written_model
+
     kept, aggregator = task.folder / KEPT, parties.aggregator
-    start = read_progress(json.loads(kept.read_text())) if kept.exists() else None
-
-    def keep(progress: Progress) -> None:
-        aside = kept.with_suffix(".new")
-        aside.unlink(missing_ok=True)
-        create_once(aside, json.dumps(to_document(progress)).encode())
-        aside.replace(kept)
-
     with Federation(
         aggregator.name,
         aggregator.listens_at,
-        _files(parties, aggregator.name),
+        files_of(parties, aggregator.name),
         tuple(parties.names),
         threshold=parties.threshold or 0,
         agreement=agreement.model_dump(mode="json"),
         timeout=parties.timeout,
     ) as federation:
         federation.gather(parties.gather)
-        progress = train(federation, agreement, start=start, keep=keep, said=task.report)
+        start = read_progress(kept)
+        progress = train(federation, agreement, start=start, keep=kept_in(kept), said=task.report)
         model = bytes(model_of(agreement, progress).save_raw("json")).decode()
-        federation.ask("learn", written_model(model))
+        before = federation.traffic
+        federation.ask("learn", written_model(model), check=check_empty)
+        told = sum(federation.traffic) - sum(before)
     return {
         "model": model,
         "rounds": [asdict(one) for one in progress.rounds],
         "losses": [asdict(one) for one in federation.losses],
         "edges": {name: len(edges) for name, edges in progress.terms["edges"].items()},
-        "trained_rows": progress.terms["rows"],
+        "beside": sum(progress.traffic) + told,
+        "cut_points_short": progress.cut_points_short,
+        "noise": agreement.noise_plan and agreement.noise_plan.to_json(),
     }
 
 
-def _files(parties: Parties, name: str) -> Files:
+def agreement_by(parties: Parties, told: Mapping) -> Agreement:
+    """What all members make of what they were told and of the parties they know."""
+    count = len(parties.names)
+    selection = told.get("selection")
+    roster = selection["owners"] if selection else count
+    threshold = parties.threshold or least_survivors(count)
+    return Agreement(
+        schema_text=told["schema"],
+        salt=told["split"]["salt"],
+        shares=tuple(told["split"]["shares"]),
+        parameters=told["parameters"],
+        selection=selection,
+        noise=told.get("noise"),
+        contributors=counted_parts(roster, members=count, threshold=threshold),
+    )
+
+
+def _noting(task: Task, agreement: Agreement) -> Callable[[int], None]:
+    """What to call with each unit of work: with noise an owner notes what it spends, where it is told to."""
+    told = json.loads(task.private.read_text()).get("spending")
+    if not agreement.noise or not told:
+        return lambda unit: None
+    # It takes SciPy, a second to import, and few owners have use for it.
+    from components.boosting.federated.spending import spending_of
+
+    return spending_of(task.name, agreement, told).begin
+
+
+def files_of(parties: Parties, name: str) -> Files:
+    """What a member shows and checks on its connections."""
     member = parties.member(name)
     return Files(member.certificate, member.key, parties.authority)
 
 
-def _holding(task: Task) -> HoldingRecord:
+def holding_of(task: Task) -> HoldingRecord:
+    """The rows that a member's private input names."""
     holding = json.loads(task.private.read_text())["holding"]
     return HoldingRecord(**{**holding, "path": Path(holding["path"]), "columns": tuple(holding["columns"])})

@@ -4,23 +4,22 @@ The analyst sends the models and receives, over a connection of the two alone, s
 one row a person. The aggregator has no part in it, and nothing passes through whoever schedules the run.
 """
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import xgboost
 
-from components.boosting.model import from_document
+from components.boosting.federated.agreement import check_empty
+from components.boosting.federated.model import read_model, written_model
 from components.boosting.pooled import predict
 from components.data.independence import one_row_per_person
 from components.data.prediction_file import pseudonym
 from components.data.split import PARTS, split_of
 from components.data.table import Table
 from components.errors import InvalidInput
-from components.federated import Content, Federation, TooFewMembers
-from components.federated.frame import Json
+from components.federated import Content, Federation, ProtocolViolation, TooFewMembers
 
 PIECE = 16 << 20
 """Octets of an array that travel at a time."""
@@ -76,18 +75,8 @@ class ScoresOfOwner:
         return Content({}, array[start : start + _rows_a_piece(array)])
 
 
-def written_model(text: str, **about: Json) -> Content:
-    """A model's JSON text as it travels: a document has a limit that large models are beyond."""
-    return Content(about, np.frombuffer(text.encode(), dtype=np.uint8))
-
-
-def read_model(content: Content) -> xgboost.Booster:
-    """The model of a content."""
-    return from_document(json.loads(content.array.tobytes()))
-
-
-def collect_scores(federation: Federation, models: Sequence[str]) -> dict[str, OwnerScores]:
-    """Every owner's scores under `models` (XGBoost JSON texts), by owner.
+def collect_scores(federation: Federation, models: Sequence[str], groups: Collection[str]) -> dict[str, OwnerScores]:
+    """Every owner's scores under `models` (XGBoost JSON texts), by owner, with `groups` of the schema.
 
     Raises
     ------
@@ -95,8 +84,10 @@ def collect_scores(federation: Federation, models: Sequence[str]) -> dict[str, O
         An owner is gone; nobody's held-out rows are done without.
     """
     for number, text in enumerate(models):
-        _of_all(federation, "score", written_model(text, number=number))
-    heads = _of_all(federation, "describe", Content())
+        _of_all(federation, "score", written_model(text, number=number), check_empty)
+    arrays = sorted(["labels", "rows", "selection", *(f"group_{name}" for name in groups),
+                     *(f"scores_{number}" for number in range(len(models)))])  # fmt: skip
+    heads = _of_all(federation, "describe", Content(), partial(_check_head, set(groups), arrays))
     return {name: _collected(federation, name, head.document) for name, head in sorted(heads.items())}
 
 
@@ -106,7 +97,8 @@ def _collected(federation: Federation, owner: str, head: Mapping) -> OwnerScores
         pieces, there = [], 0
         while not pieces or there < head["rows"]:
             asked = Content({"name": name, "start": there})
-            pieces.append(_of_all(federation, "fetch", asked, owner)[owner].array)
+            check = partial(_check_piece, name, head, there)
+            pieces.append(_of_all(federation, "fetch", asked, check, owner)[owner].array)
             there += len(pieces[-1])
             if len(pieces[-1]) == 0:
                 break
@@ -116,9 +108,43 @@ def _collected(federation: Federation, owner: str, head: Mapping) -> OwnerScores
     return OwnerScores(arrays, head["levels"])
 
 
-def _of_all(federation: Federation, question: str, content: Content, owner: str | None = None) -> dict[str, Content]:
+def _check_head(groups: set[str], arrays: list[str], name: str, content: Content) -> None:
+    """Refuse what no owner can have: a number of rows, levels of the schema's groups, the arrays there are."""
+    said = content.document
+    rows, levels = said.get("rows"), said.get("levels")
+    if (
+        set(said) != {"rows", "levels", "arrays"}
+        or type(rows) is not int
+        or rows < 0
+        or said["arrays"] != arrays
+        or not isinstance(levels, dict)
+        or set(levels) != groups
+        or not all(isinstance(one, list) and all(isinstance(level, str) for level in one) for one in levels.values())
+    ):
+        raise ProtocolViolation(name, "describes held-out rows that cannot be")
+
+
+def _check_piece(array: str, head: Mapping, before: int, name: str, content: Content) -> None:
+    """Refuse a piece of an array that is of another kind or form, too long, or has groups that there are not."""
+    piece, kinds = content.array, {"rows": "u", "selection": "b", "labels": "biuf"}
+    group = array.removeprefix("group_") if array.startswith("group_") else None
+    kind = "i" if group else kinds.get(array, "f")
+    sides = {"rows": (2,), "labels": (1,), "selection": (1,)}.get(array, (1,) if group else (1, 2))
+    if piece is None or piece.dtype.kind not in kind or piece.ndim not in sides or before + len(piece) > head["rows"]:
+        raise ProtocolViolation(name, f"sent '{array}' in a form that it cannot have")
+    if group and len(piece) and not 0 <= piece.min() <= piece.max() < len(head["levels"][group]):
+        raise ProtocolViolation(name, f"sent codes of group '{group}' that there are not")
+
+
+def _of_all(
+    federation: Federation,
+    question: str,
+    content: Content,
+    check: Callable[[str, Content], None],
+    owner: str | None = None,
+) -> dict[str, Content]:
     asked = federation.members if owner is None else (owner,)
-    answers = federation.ask(question, content, members=asked)
+    answers = federation.ask(question, content, members=asked, check=check)
     for name in asked:
         if name not in answers:
             why = next((one.sentence for one in reversed(federation.losses) if one.name == name), f"'{name}' is gone")

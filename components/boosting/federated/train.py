@@ -1,73 +1,36 @@
 """The aggregator's side of federated boosting: it grows trees from sums over the owners, and sees nothing else of them.
 
-A round of boosting is one batch of masked sums: one for each level of each of its trees. An owner that is lost ends the
-tree where it is: its deepest level with all its members' rows becomes the leaves. To grow the tree anew without it
-would show the aggregator the same sums with and without one owner, whose own they differ by. The next tree begins with
-whoever is there, and who comes back is first told the trees it missed.
+A round of boosting is one batch of masked sums: one for each level of each of its trees, all of the same owners. Who is
+lost before the first of them is done without; who is lost later ends the round where it is: the deepest level that has
+the rows of all becomes the leaves. To sum a level, or grow the tree anew, without an owner whose rows are in the sums
+above it would show what that owner gave. The next round begins with whoever is there, and who comes back is first told
+the trees it missed. With whom a round is begun is kept before it is revealed (`progress`).
 Source: Bonawitz et al. 2017; Chen and Guestrin, KDD 2016, algorithms 1 and 3.
 """
 
+import json
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
-import xgboost
 
 from components.boosting.federated.agreement import (
     Agreement,
+    check_empty,
+    check_prepared,
     level_document,
-    read_split,
     start_document,
-    terms_document,
 )
-from components.boosting.federated.edges import find_edges
-from components.boosting.histogram import Level, Planner, Terms, Tree, intercept, to_booster
-from components.boosting.model import class_order
-from components.errors import InvalidInput
-from components.federated import Content, Federation, SecureBatch, Sum, TooFewMembers
-from components.federated.selection import Selection, choose
+from components.boosting.federated.progress import Keep, Progress, Round, best_round, round_event
+from components.boosting.federated.start import Beginning, Described, chosen, describe, rows_in_all
+from components.boosting.histogram import Level, Planner, Tree
+from components.federated import Content, Federation, Loss, SecureBatch, Sum, TooFewMembers
 
 CURVE_POINTS = 20
 """Rounds at which the loss on selection rows is summed, where nothing is stopped by it."""
 
-ROOM_TO_GROW = 8
-"""How many times their rows at the start owners may have later, where what they have changes from round to round."""
-
-TREES_A_PIECE = 64
-"""Trees that whoever comes back is told at a time: a document has a limit."""
-
-
-@dataclass(frozen=True)
-class Round:
-    """What happened in one round of boosting: who was in all of its trees, who was lost, bytes, seconds.
-
-    `loss` is the mean on the selection rows of those who took part; None where it was not measured. `cut_short` counts
-    trees that ended before their last level because somebody was lost.
-    """
-
-    number: int
-    members: tuple[str, ...]
-    lost: tuple[str, ...]
-    cut_short: int
-    received: int
-    sent: int
-    seconds: float
-    loss: float | None
-
-
-@dataclass
-class Progress:
-    """A training so far, from which it can go on: terms, where boosting began, trees and rounds."""
-
-    terms: dict
-    scores: list[float]
-    margins: list[float]
-    trees: list[Tree] = field(default_factory=list)
-    rounds: list[Round] = field(default_factory=list)
-
-
-Keep = Callable[[Progress], None]
+PIECE = 4 << 20
+"""Octets of trees that whoever comes back is told at a time: a document has a limit."""
 
 
 def train(
@@ -75,7 +38,7 @@ def train(
     agreement: Agreement,
     *,
     start: Progress | None = None,
-    keep: Keep = lambda progress: None,
+    keep: Keep = lambda event: None,
     said: Callable[..., None] = lambda **facts: None,
     begins: Callable[[int], None] = lambda number: None,
     batches: Callable[..., SecureBatch] = SecureBatch,
@@ -86,226 +49,197 @@ def train(
     ----------
     start
         A training to go on with.
-    keep, begins
-        Called after, and before, each round.
+    keep
+        Called with each event, before anything follows from it; see `progress`.
     said
         Called with what there is to say of progress.
+    begins
+        Called before each round.
     batches
         What makes sums; only a simulation has another reason than secrecy.
 
     Raises
     ------
     TooFewMembers
-        Fewer owners than the threshold are left; what was kept can be gone on with.
+        Fewer owners than the threshold are left, or not those that were begun with; what was kept can be gone on with.
     InvalidInput
-        Owners have no rows, or too few for the bins asked for; early stopping lacks selection rows.
+        Owners have no rows, or too few for the bins asked for; early stopping lacks selection rows; histograms would be
+        too large to be sent.
     """
-    progress = start or _begun(federation, agreement, said, batches)
-    terms = agreement.terms(progress.terms)
-    return _Training(federation, agreement.selection, terms, progress, keep, said, begins, batches).run()
-
-
-def model_of(agreement: Agreement, progress: Progress, *, publish_sums: bool = False) -> xgboost.Booster:
-    """The model, up to its best round where training was to stop early."""
-    terms = agreement.terms(progress.terms)
-    kept = len(progress.trees)
-    if terms.parameters.early_stopping_rounds:
-        kept = (_best_round(progress.rounds) + 1) * terms.outputs
-    booster = to_booster(terms, np.array(progress.scores), progress.trees[:kept], publish_sums=publish_sums)
-    booster.set_attr(classes=class_order(agreement.schema_.label))
-    return booster
-
-
-def _begun(federation: Federation, agreement: Agreement, said: Callable[..., None], batches) -> Progress:
-    """Cut points and intercept, found together."""
-    described = {name: one.document for name, one in federation.ask("describe", Content()).items()}
-    roster = _first_roster(described, agreement) if agreement.selection else None
-    taking_part = [described[name] for name in roster] if roster else list(described.values())
-    rows, held_out = (sum(int(one[what]) for one in taking_part) for what in ("rows", "held_out"))
-    declared = _rows_in_all(described) * (ROOM_TO_GROW if agreement.selection else 1)
-    if rows == 0:
-        raise InvalidInput("no owner has rows to train on; give at least one owner rows")
-    if agreement.parameters.early_stopping_rounds and held_out == 0:
-        raise InvalidInput(
-            f"early_stopping_rounds is {agreement.parameters.early_stopping_rounds} but no owner has selection rows to "
-            "stop by; hold some out, or leave early_stopping_rounds empty"
-        )
-    agreement.require_many_rows(rows)
-    ranges = [one["label_range"] for one in described.values() if one.get("label_range")]
-    label_range = (min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else (0.0, 1.0)
-    edges = agreement.public_edges() | dict(
-        find_edges(
-            federation,
-            agreement,
-            batches,
-            roster=roster,
-            counted=lambda done, most: said(phase="cut points", done=done, most=most),
-        )
-    )
-    document = terms_document(edges, declared, label_range)
-    terms = agreement.terms(document)
-    federation.ask("prepare", Content(document), members=roster)
-    total = batches(federation, 1, roster).sum("labels", message=0, length=2 + terms.outputs).total.view(np.int64)
-    scores, margins = intercept(terms, total[2:], int(total[0]))
-    return Progress(document, [float(one) for one in scores], [float(one) for one in margins])
+    progress = start or Progress()
+    beginning = Beginning(federation, agreement, progress, keep, said, batches)
+    described = beginning.run()
+    return _Training(beginning, described, begins).run()
 
 
 class _Training:
     """The rounds of one training; `_ready` are the processes (name → session) that know all trees there are."""
 
-    def __init__(
-        self,
-        federation: Federation,
-        selection: Selection | None,
-        terms: Terms,
-        progress: Progress,
-        keep: Keep,
-        said: Callable[..., None],
-        begins: Callable[[int], None],
-        batches: Callable[..., SecureBatch],
-    ):
-        self.federation, self.selection, self.terms, self.progress = federation, selection, terms, progress
-        self.keep, self.said, self.begins, self.batches = keep, said, begins, batches
-        self.planner = Planner(terms)
+    def __init__(self, beginning: Beginning, described: Described, begins: Callable[[int], None]):
+        self.beginning, self.begins = beginning, begins
+        self.federation, self.agreement, self.progress = beginning.federation, beginning.agreement, beginning.progress
+        self.terms = self.agreement.terms(self.progress.terms)
+        self.planner = Planner(self.terms)
+        there = self.federation.present()
+        self._described = dict(described)
+        # Of processes that have come since, nothing is known yet.
+        self._known = {name: there[name] for name in described if name in there}
         self._ready: dict[str, str] = {}
-        self._cut_short = 0
 
     def run(self) -> Progress:
         parameters, rounds = self.terms.parameters, self.progress.rounds
         stopping = parameters.early_stopping_rounds
+        if self.progress.begun and self.agreement.noise:
+            # Noise would be drawn anew, and more be spent than was promised: the round counts as lost.
+            lost = Round(len(rounds), self.progress.begun.members, (), self.terms.outputs, 0, 0, 0, 0.0, None)
+            self.beginning.record(round_event(lost, [Tree() for _ in range(self.terms.outputs)]))
         while len(rounds) < parameters.rounds:
-            if stopping and rounds and rounds[-1].number - _best_round(rounds) >= stopping:
+            if stopping and rounds and rounds[-1].number - best_round(rounds) >= stopping:
                 break
-            rounds.append(self._round(len(rounds)))
-            self.keep(self.progress)
+            self._round(len(rounds))
         return self.progress
 
-    def _round(self, number: int) -> Round:
-        began, losses, self._cut_short = time.monotonic(), len(self.federation.losses), 0
+    def _round(self, number: int) -> None:
+        began, losses, before = time.monotonic(), len(self.federation.losses), self.federation.traffic
         self.begins(number)
-        roster = self._roster(number)
-        self._bring_up_to_date(roster)
-        batch = self.batches(self.federation, self.terms.outputs * self.terms.parameters.max_depth + 1, roster)
-        sent = received = batch.set_up_bytes // 2
-        for output in range(self.terms.outputs):
-            for one in self._tree(batch, number * self.terms.outputs + output, output):
-                received, sent = received + one.received, sent + one.sent
-        loss = None
-        if self._is_measured(number):
-            one = batch.sum("loss", message=self.terms.outputs * self.terms.parameters.max_depth, length=2)
-            total, rows = one.total.view(np.int64).tolist()
-            loss = total / self.terms.loss_scale / rows if rows else None
-        self.said(tree=number + 1, members=len(batch.members), received=received, loss=loss)
+        unit, depth, outputs = f"round {number + 1}", self.terms.parameters.max_depth, self.terms.outputs
+        roster = self.beginning.roster_of(unit, self._roster(number))
+        self._bring_up_to_date(roster or self.federation.members)
+        batch = self.beginning.batch(unit, outputs * depth + 1, roster, sessions=self._ready_ones())
+        trees, sums, cut_short = [], [], 0
+        for output in range(outputs):
+            tree, is_whole = (Tree(), False) if cut_short else self._tree(batch, number, output, sums)
+            trees.append(tree)
+            cut_short += not is_whole
+        loss = None if cut_short else self._loss(batch, number)
+        if cut_short:
+            # Nobody was told how it ended.
+            self._ready = {}
+        received, sent = (end - begin for end, begin in zip(self.federation.traffic, before, strict=True))
         lost = tuple(sorted({one.name for one in self.federation.losses[losses:]}))
-        return Round(
-            number, batch.members, lost, self._cut_short, received, sent, round(time.monotonic() - began, 4), loss
-        )
+        disputed = tuple(sorted({pair for one in sums for pair in one.disputed}))
+        seconds = round(time.monotonic() - began, 4)
+        rows = sum(self._described[name]["rows"] for name in batch.survivors)
+        record = Round(number, batch.survivors, lost, cut_short, rows, received, sent, seconds, loss, disputed)
+        self.beginning.record(round_event(record, trees))
+        self.beginning.said(tree=number + 1, members=len(batch.survivors), received=received, loss=loss)
 
-    def _tree(self, batch: SecureBatch, number: int, output: int) -> Sequence[Sum]:
-        """Grow a tree; the sums it took."""
-        start, sums = self.planner.begin(number), []
+    def _tree(self, batch: SecureBatch, number: int, output: int, sums: list[Sum]) -> tuple[Tree, bool]:
+        """Grow a tree as far as all its owners are there; whether that was to its end."""
+        start = self.planner.begin(number * self.terms.outputs + output)
         slots = int(self.terms.cuts.starts(start.features)[-1])
-        members, level = (), None
+        level = None
         for depth in range(self.terms.parameters.max_depth):
             what, wanted = ("begin", 1) if level is None else ("descend", len(level.wanted))
-            document = start_document(start) if level is None else level_document(level)
+            asked = Content(start_document(start) if level is None else level_document(level))
             message = output * self.terms.parameters.max_depth + depth
-            one = batch.sum(what, Content(document), message=message, length=wanted * slots * 2)
-            sums.append(one)
-            if level is not None and set(one.survivors) != set(members):
-                # Rows of whoever is lost are in the sums above and not in these.
-                self._cut_short += 1
-                level = Level((), (), self.planner.tree.leaves())
-                break
-            members = one.survivors
-            level = self.planner.receive(one.total.view(np.int64).reshape(wanted, slots, 2))
+            try:
+                sums.append(batch.sum(what, asked, message=message, length=wanted * slots * 2))
+            except TooFewMembers:
+                if not sums:
+                    raise
+                return self.planner.tree, False
+            level = self.planner.receive(sums[-1].total.view(np.int64).reshape(wanted, slots, 2))
             if not level.wanted:
                 break
-        finished = self.federation.ask("finish", Content(level_document(level)), members=batch.members)
-        self.progress.trees.append(self.planner.tree)
-        # Who has no part in it must be told of it.
+        finished = self.federation.ask(
+            "finish",
+            Content(level_document(level)),
+            members=batch.members,
+            sessions=self._ready,
+            check=check_empty,
+        )
+        # Who did not hear of it must be told, and cannot go on with the others until then.
+        batch.members = tuple(name for name in batch.members if name in finished)
         self._ready = {name: session for name, session in self._ready.items() if name in finished}
-        return sums
+        return self.planner.tree, True
 
-    def _roster(self, number: int) -> list[str]:
-        """Who takes part in a round: all, or those chosen by what each says it has by now."""
-        if self.selection is None:
-            return list(self.federation.members)
-        described = {name: one.document for name, one in self.federation.ask("describe", Content()).items()}
-        self.terms.require_rows(_rows_in_all(described))
-        roster = _chosen(described, self.selection, number)
-        if len(roster) < self.selection.owners:
+    def _loss(self, batch: SecureBatch, number: int) -> float | None:
+        """The mean loss on selection rows, if it is time to ask, and all who took part can say."""
+        rounds = self.terms.parameters.rounds
+        every = 1 if self.terms.parameters.early_stopping_rounds else -(-rounds // CURVE_POINTS)
+        if (number + 1) % every and number + 1 < rounds:
+            return None
+        try:
+            one = batch.sum("loss", message=self.terms.outputs * self.terms.parameters.max_depth, length=1)
+        except TooFewMembers:
+            return None
+        rows = sum(self._described[name]["held_out"] for name in one.survivors)
+        return int(one.total.view(np.int64)[0]) / self.terms.loss_scale / rows if rows else None
+
+    def _roster(self, number: int) -> list[str] | None:
+        """Who takes part in a round: all (None), or those chosen by what each says it has by now."""
+        selection = self.agreement.selection
+        if selection is None:
+            return None
+        there = self.federation.present()
+        said = describe(self.federation, self.agreement, sessions=there)
+        self._described = {name: one for name, one in said.items() if self._has_fitting_labels(one)}
+        self._known = {name: there[name] for name in self._described if name in there}
+        roster = chosen(self._described, selection, number)
+        if len(roster) < selection.owners:
             raise TooFewMembers(
-                f"{len(roster)} owners have rows where {self.selection.owners} a round are asked for; start others "
+                f"{len(roster)} owners have rows where {selection.owners} a round are asked for; start others "
                 "again, or ask for fewer"
             )
+        self.terms.require_rows(rows_in_all({name: self._described[name] for name in roster}))
         return roster
 
     def _bring_up_to_date(self, roster: Collection[str]) -> None:
         """Tell the trees there are to everybody of the roster who does not know them."""
         there = self.federation.present()
         behind = [name for name in roster if name in there and self._ready.get(name) != there[name]]
+        self._meet([name for name in behind if self._known.get(name) != there[name]], there)
+        behind = [name for name in behind if name in self._described]
         if not behind:
             return
-        self.federation.ask("prepare", Content(self.progress.terms), members=behind)
-        trees = [level_document(Level(tuple(tree.splits.values()), (), tree.leaves())) for tree in self.progress.trees]
-        told = behind
-        for first in range(0, max(1, len(trees)), TREES_A_PIECE):
-            piece = trees[first : first + TREES_A_PIECE]
-            known = Content({"margins": self.progress.margins, "first": first, "trees": piece})
-            told = list(self.federation.ask("catch_up", known, members=told))
-        self._ready |= {name: there[name] for name in told}
+        ask, terms = self.federation.ask, Content(self.progress.terms)
+        prepared = ask("prepare", terms, members=behind, sessions=there, check=check_prepared)
+        for first in {answer.document["trees"] for answer in prepared.values()}:
+            told = [name for name, answer in prepared.items() if answer.document["trees"] == first]
+            for begin, piece in _pieces(self.progress.trees, first):
+                known = Content({"margins": self.progress.margins, "first": begin, "trees": piece})
+                told = list(ask("catch_up", known, members=told, sessions=there, check=check_empty))
+            self._ready |= {name: there[name] for name in told}
 
-    def _is_measured(self, number: int) -> bool:
-        rounds = self.terms.parameters.rounds
-        every = 1 if self.terms.parameters.early_stopping_rounds else -(-rounds // CURVE_POINTS)
-        return (number + 1) % every == 0 or number + 1 == rounds
+    def _ready_ones(self) -> dict[str, str]:
+        """Of those who know all trees, who is still there."""
+        there = self.federation.present()
+        return {name: session for name, session in self._ready.items() if there.get(name) == session}
 
+    def _meet(self, names: Sequence[str], there: Mapping[str, str]) -> None:
+        """Ask those who are new what they have; with whom sums could overflow, nothing is summed."""
+        if not names:
+            return
+        said = describe(self.federation, self.agreement, members=names, sessions=there)
+        for name, one in said.items():
+            others = {other: known for other, known in self._described.items() if other != name}
+            self._known[name] = there[name]
+            self._described = others
+            if rows_in_all(others | {name: one}) > self.terms.rows or not self._has_fitting_labels(one):
+                sentence = (
+                    f"'{name}' came when the training had begun, with more rows or other labels than were declared for "
+                    "all; start the training anew with all owners"
+                )
+                self.federation.losses.append(Loss(name, "describe", sentence))
+            else:
+                self._described = others | {name: one}
 
-def _first_roster(described: Mapping[str, Mapping], agreement: Agreement) -> list[str]:
-    """Who finds the cut points: as many more than take part in a round as it takes to have rows enough for them."""
-    selection = agreement.selection
-    while True:
-        roster = _chosen(described, selection, 0)
-        rows = sum(int(described[name]["rows"]) for name in roster)
-        if rows >= agreement.rows_needed or len(roster) < selection.owners:
-            return roster
-        selection = selection.model_copy(update={"owners": selection.owners * 3 // 2 + 1})
-
-
-def _rows_in_all(described: Mapping[str, Mapping]) -> int:
-    return sum(int(one["rows"]) + int(one["held_out"]) for one in described.values())
-
-
-def _chosen(described: Mapping[str, Mapping], selection: Selection, number: int) -> list[str]:
-    """Names of those who take part in round `number`, by how many rows each has by now."""
-    names = sorted(described)
-    activity = np.array([int(described[name]["rows"]) for name in names], dtype=np.int64)
-    return [names[one] for one in choose(activity, selection, number)]
-
-
-def _best_round(rounds: Sequence[Round]) -> int:
-    """The first round with the least loss."""
-    return int(np.argmin([np.inf if one.loss is None else one.loss for one in rounds]))
+    def _has_fitting_labels(self, description: Mapping) -> bool:
+        low, high = description.get("label_range") or self.terms.label_range
+        return self.terms.label_range[0] <= low and high <= self.terms.label_range[1]
 
 
-def to_document(progress: Progress) -> dict:
-    """A training so far, JSON-ready: what an aggregator keeps to go on from. It holds sums, so it is not published."""
-    return asdict(progress)
-
-
-def read_progress(document: Mapping) -> Progress:
-    """The training of a document."""
-    trees = [
-        Tree(
-            **{name: value for name, value in one.items() if name not in ("splits", "gains", "sums")},
-            sums=[tuple(pair) for pair in one["sums"]],
-            splits={int(node): read_split(split) for node, split in one["splits"].items()},
-            gains={int(node): gain for node, gain in one["gains"].items()},
-        )
-        for one in document["trees"]
-    ]
-    rounds = [
-        Round(**{**one, "members": tuple(one["members"]), "lost": tuple(one["lost"])}) for one in document["rounds"]
-    ]
-    return Progress(document["terms"], document["scores"], document["margins"], trees, rounds)
+def _pieces(trees: Sequence[Tree], first: int) -> Iterator[tuple[int, list[dict]]]:
+    """Trees from `first` on as documents, as many at a time as may be sent; one piece at least."""
+    begin, piece, size = first, [], 0
+    for number in range(first, len(trees)):
+        tree = trees[number]
+        document = level_document(Level(tuple(tree.splits.values()), (), tree.leaves()))
+        octets = len(json.dumps(document))
+        if piece and size + octets > PIECE:
+            yield begin, piece
+            begin, piece, size = number, [], 0
+        piece.append(document)
+        size += octets
+    yield begin, piece

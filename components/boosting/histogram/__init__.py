@@ -1,30 +1,32 @@
-"""Histogram trees over rows that lie apart: owners send sums (`Rows`), of which alone a `Planner` grows trees."""
+"""Histogram trees over rows that lie apart: owners send sums (`Rows`), of which alone a `Planner` grows trees.
 
-from components.boosting.histogram.bins import bin_columns, bin_table
-from components.boosting.histogram.cuts import Cuts, cuts_of, public_cuts
-from components.boosting.histogram.objective import intercept
-from components.boosting.histogram.planner import Planner
-from components.boosting.histogram.rows import Rows
-from components.boosting.histogram.split import Level, Split, TreeStart
-from components.boosting.histogram.terms import Terms, hessian_of_rows
-from components.boosting.histogram.train import train
-from components.boosting.histogram.tree import Tree, to_booster
+Names are fetched when they are asked for: an owner needs nothing of XGBoost, which takes a second to import.
+"""
 
-__all__ = [
-    "Cuts",
-    "Level",
-    "Planner",
-    "Rows",
-    "Split",
-    "Terms",
-    "Tree",
-    "TreeStart",
-    "bin_columns",
-    "bin_table",
-    "cuts_of",
-    "hessian_of_rows",
-    "intercept",
-    "public_cuts",
-    "to_booster",
-    "train",
-]
+from importlib import import_module
+
+_FROM = {
+    "Cuts": "cuts",
+    "Level": "split",
+    "Planner": "planner",
+    "Rows": "rows",
+    "Split": "split",
+    "Terms": "terms",
+    "Tree": "tree",
+    "TreeStart": "split",
+    "bin_columns": "bins",
+    "bin_table": "bins",
+    "cuts_of": "cuts",
+    "intercept": "objective",
+    "public_cuts": "cuts",
+    "to_booster": "booster",
+    "train": "protocol",
+}
+
+__all__ = list(_FROM)
+
+
+def __getattr__(name: str):
+    if name not in _FROM:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_FROM[name]}"), name)

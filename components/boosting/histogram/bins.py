@@ -18,8 +18,8 @@ TOGETHER = 128
 """Values whose bins are searched side by side."""
 
 
-def bin_table(table: Table, cuts: Cuts) -> np.ndarray:
-    """(n, F) bins of a table's features; see `bin_columns`.
+def bin_table(table: Table, cuts: Cuts, rows: np.ndarray | None = None) -> np.ndarray:
+    """(n, F) bins of a table's features, of its `rows` (indices) or all; see `bin_columns`.
 
     Raises
     ------
@@ -33,7 +33,9 @@ def bin_table(table: Table, cuts: Cuts) -> np.ndarray:
             f"({'they differ in ' + repr(odd[0]) if odd else 'their order differs'}); cut the table's own features"
         )
     columns = (encode(table.columns[name], feature) for name, feature in table.schema.features.items())
-    return bin_columns(columns, cuts, len(table))
+    if rows is None:
+        return bin_columns(columns, cuts, len(table))
+    return bin_columns((column[rows] for column in columns), cuts, len(rows))
 
 
 def bin_columns(columns: Iterable[np.ndarray], cuts: Cuts, rows: int) -> np.ndarray:

@@ -9,12 +9,15 @@ Source: Chen and Guestrin, KDD 2016, section 3.2; XGBoost 3.2, `HistogramCuts::S
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xgboost
 
 from components.data.schema import Schema
 from components.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import xgboost
 
 FARTHEST = np.finfo(np.float32).max
 
@@ -89,7 +92,7 @@ def public_cuts(schema: Schema, edges: Mapping[str, Sequence[float] | np.ndarray
     return Cuts(tuple(schema.features), kinds, tuple(found), tuple(lowest))
 
 
-def cuts_of(matrix: xgboost.QuantileDMatrix) -> Cuts:
+def cuts_of(matrix: "xgboost.QuantileDMatrix") -> Cuts:
     """The cuts XGBoost found for a matrix."""
     ends, values = matrix.get_quantile_cut()
     count = len(ends) - 1

@@ -61,13 +61,17 @@ def logistic_gradients(margins, labels, scales, pairs):
 
 @njit(cache=True, nogil=True)
 def squared_gradients(margins, labels, scales, bound, pairs):
-    """Write (n, 2) int64 gradients and hessians; returns how many rows' gradients are beyond `bound`, or no number."""
+    """Write (n, 2) int64 gradients and hessians; returns how many rows' gradients are beyond `bound`, or no number.
+
+    They count as the bound, so that no row ever moves a sum by more.
+    """
     beyond = 0
     for row in range(len(labels)):
         gradient = margins[row, 0] - labels[row]
         inside = abs(gradient) <= bound
         beyond += not inside
-        pairs[row, 0] = _whole(gradient * scales[0]) if inside else 0
+        gradient = min(max(gradient, np.float32(-bound)), np.float32(bound))
+        pairs[row, 0] = _whole(gradient * scales[0]) if gradient == gradient else 0
         pairs[row, 1] = np.int64(scales[1])
     return beyond
 
@@ -124,14 +128,14 @@ def softmax_loss(margins, labels, scale):
 
 @njit(cache=True, nogil=True)
 def squared_loss(margins, labels, scale, bound):
-    """Sum of (margin - y)^2, in steps of 1 / scale; -1 where an error is beyond `bound`."""
-    total = 0
+    """Sum of (margin - y)^2, in steps of 1 / scale, and how many errors are beyond `bound`, or no number."""
+    total, beyond = 0, 0
     for row in range(len(labels)):
-        error = np.float64(margins[row, 0] - labels[row])
-        if not abs(error) <= bound:
-            return -1
+        error = abs(np.float64(margins[row, 0] - labels[row]))
+        beyond += not error <= bound
+        error = error if error <= bound else bound
         total += _whole(error * error * scale)
-    return total
+    return total, beyond
 
 
 @njit(inline="always")

@@ -104,13 +104,13 @@ class Part:
         rest = self.order[self.drawn :]
         add_leaves(self.bins, rest, feature, goes_left, left, right, values, self.output, self.margins)
 
-    def loss(self) -> int:
-        """The rows' loss in steps of the terms' loss scale; -1 where it is out of bounds."""
+    def loss(self) -> tuple[int, int]:
+        """The rows' loss in steps of the terms' loss scale, and how many are out of bounds."""
         match self.terms.objective:
             case "binary:logistic":
-                return objective.logistic_loss(self.margins, self.labels, self.terms.loss_scale)
+                return objective.logistic_loss(self.margins, self.labels, self.terms.loss_scale), 0
             case "multi:softprob":
-                return objective.softmax_loss(self.margins, self.labels, self.terms.loss_scale)
+                return objective.softmax_loss(self.margins, self.labels, self.terms.loss_scale), 0
             case _:
                 bound = self.terms.gradient_bound
                 return objective.squared_loss(self.margins, self.labels, self.terms.loss_scale, bound)

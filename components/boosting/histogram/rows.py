@@ -74,11 +74,7 @@ class Rows:
             drawn = np.random.default_rng([self.seed, tree.number]).random(self.rows, dtype=np.float32) < share
             masks = np.split(drawn, np.cumsum([len(part.labels) for part in self._train])[:-1])
         beyond = sum(self._each(lambda part, mask: part.begin(tree, mask), self._train, masks))
-        if beyond:
-            raise InvalidInput(
-                f"the gradients of {beyond} rows are beyond {self.terms.gradient_bound:g} and sums could overflow; "
-                "declare a wider label_range or lower eta"
-            )
+        self._require_within(beyond, "the gradients of rows are")
         for part in self._held_out:
             part.reset(tree)
         self._nodes = 1
@@ -139,12 +135,17 @@ class Rows:
             An error is larger than the terms allow.
         """
         losses = self._each(lambda part: part.loss(), self._held_out)
-        if min(losses) < 0:
+        total, beyond = (sum(one) for one in zip(*losses, strict=True))
+        self._require_within(beyond, "the errors of validation rows are")
+        return np.array([total], dtype=np.int64)
+
+    def _require_within(self, beyond: int, what: str) -> None:
+        """Refuse numbers out of bounds, unless noise is to hide them as it hides all others."""
+        if beyond and self.terms.bits is None:
             raise InvalidInput(
-                f"validation rows are further than {self.terms.gradient_bound:g} from their margins and sums could "
-                "overflow; declare a wider label_range or lower eta"
+                f"{what} beyond {self.terms.gradient_bound:g} and sums could overflow; declare a wider label_range or "
+                "lower eta"
             )
-        return np.array([sum(losses)], dtype=np.int64)
 
     def _require_next(self, split: Split) -> None:
         """Compiled loops look up what a split names, so what came from elsewhere is checked here."""
@@ -180,5 +181,6 @@ def _require_labels(terms: Terms, labels: np.ndarray) -> None:
         case _:
             classes = max(2, terms.outputs)
             right, what = np.isin(labels, np.arange(classes)), f"classes 0 to {classes - 1}"
-    if wrong := int(np.count_nonzero(~right)):
-        raise InvalidInput(f"{wrong} of {len(labels)} labels are not {what}; correct them or the terms")
+    # How many is not said: whoever sets the terms would learn it of one owner alone.
+    if not right.all():
+        raise InvalidInput(f"there are labels that are not {what}; correct them or the terms")

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from components.boosting.histogram.cuts import Cuts
-from components.boosting.model import LINKS
-from components.boosting.parameters import BoostingParameters
+from components.boosting.parameters import LINKS, BoostingParameters
 from components.errors import InvalidInput
 
 SUM_BITS = 62
@@ -28,7 +27,8 @@ class Terms:
     """What is public; see the module.
 
     `rows` are the most that all owners may bring together, trained on and held out; `outputs` the trees of a round: 1,
-    or the number of classes; `label_range` public bounds of a regression label.
+    or the number of classes; `label_range` public bounds of a regression label. `bits`, where noise will be added: the
+    largest gradient, hessian and loss of a row have 2^`bits` steps, and what is larger counts as that.
 
     Raises
     ------
@@ -42,6 +42,7 @@ class Terms:
     rows: int
     outputs: int = 1
     label_range: tuple[float, float] = (0.0, 1.0)
+    bits: int | None = None
 
     def __post_init__(self):
         if self.objective not in LINKS:
@@ -79,7 +80,9 @@ class Terms:
         return self._scale(self.loss_bound)
 
     def _scale(self, bound: float) -> float:
-        return 2.0 ** (SUM_BITS - self.rows.bit_length() - math.ceil(math.log2(bound)))
+        finest = SUM_BITS - self.rows.bit_length()
+        bits = finest if self.bits is None else min(self.bits, finest)
+        return 2.0 ** (bits - math.ceil(math.log2(bound)))
 
     def require_rows(self, rows: int) -> None:
         """Raise `InvalidInput` where rows are more than declared, for their sums could overflow."""
@@ -87,11 +90,3 @@ class Terms:
             raise InvalidInput(
                 f"there are {rows} rows, but at most {self.rows} were declared and sums could overflow; declare more"
             )
-
-
-def hessian_of_rows(objective: str, rows: int) -> float:
-    """The `min_child_weight` under which no leaf has fewer than `rows` rows, whatever their margins.
-
-    Since no row's hessian is above its bound, that takes no counting; leaves of confident rows must be larger still.
-    """
-    return rows * HESSIAN_BOUND[objective]

@@ -86,8 +86,8 @@ class Agreement(_Public):
     label_range: tuple[float, float] = (0.0, 1.0)
     """Public bounds of a regression label, which fix the scale of its fixed-point numbers."""
     parameters: BoostingParameters
-    matchings: tuple[str, ...] = ()
-    """Token of each party's matched rows, on which it trains."""
+    matching: str = ""
+    """Token of the matching that put every party's rows in the order they are trained on."""
 
     @model_validator(mode="after")
     def _every_cell_has_one_owner(self) -> Self:

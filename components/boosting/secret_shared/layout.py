@@ -31,8 +31,13 @@ class Layout:
         return tuple(position for position, name in enumerate(schema.features) if name in self.columns[party])
 
     def divided(self, schema: Schema) -> tuple[int, ...]:
-        """Positions of the features whose rows lie with several owners, who must agree on cut points."""
+        """Positions of the features whose rows lie with several owners."""
         return tuple(p for p, name in enumerate(schema.features) if len(self.holders(name)) > 1)
+
+    def cut_together(self, schema: Schema) -> tuple[int, ...]:
+        """Those of them that are numeric: cut points are found from all owners' values."""
+        kinds = [feature.kind for feature in schema.features.values()]
+        return tuple(position for position in self.divided(schema) if kinds[position] != "categorical")
 
 
 def layout_of(columns: Mapping[str, Sequence[str]], schema: Schema) -> Layout:

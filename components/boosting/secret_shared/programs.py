@@ -6,7 +6,6 @@ folder. What the analyst receives (the model, the margins and labels of held-out
 
 import json
 import os
-import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from components.boosting.label_range import label_range
 from components.boosting.secret_shared.agreement import Agreement
 from components.boosting.secret_shared.layout import Layout, agreement_of, layout_of
+from components.boosting.secret_shared.matched import cuts_of, held_out_rows, read_matched, require_matching, rows_of
 from components.boosting.secret_shared.objective import in_label_units
 from components.boosting.secret_shared.opened import open_model
 from components.boosting.secret_shared.predict import predict_margins
@@ -28,7 +28,14 @@ from components.boosting.secret_shared.prepare import (
     values_of,
 )
 from components.boosting.secret_shared.splits import columns_of
-from components.boosting.secret_shared.stored import ModelShape, keep_round, restored, stored_model
+from components.boosting.secret_shared.stored import (
+    ModelShape,
+    finished_rounds,
+    keep_round,
+    require_model,
+    restored,
+    stored_model,
+)
 from components.boosting.secret_shared.train import train
 from components.boosting.secret_shared.view import Holding, Rows
 from components.data.schema import Schema
@@ -53,10 +60,12 @@ def match(engine: Engine, task: Task) -> dict:
     """Match rows by person, divide them into parts, and agree on cut points.
 
     Agreement: `schema` (JSON text), `columns` of each party, `split`, `max_bin`. Private: the party's holding.
-    The document says how many rows each part has in each group, and each feature's number of cuts; its token is new
-    with every matching.
+    The document says how many rows each part has in each group, and each feature's number of cuts; its token names this
+    matching, and is the same at all who took part in it.
     """
     schema, layout = _public(task.agreement)
+    _require_own_number(engine, layout, task.name)
+    started = time.perf_counter()
     if engine.deals:
         part, parts, orders = None, None, []
     else:
@@ -80,7 +89,7 @@ def match(engine: Engine, task: Task) -> dict:
         "may_miss": {str(feature): bool(np.isnan(values_of(part, feature)[everything]).any()) for feature in held},
         "levels": {name: list(part.groups[name].levels) for name in _own_groups(part, layout, task.name)},
     }  # fmt: skip
-    document["token"] = secrets.token_hex(8)
+    document |= {"token": task.tag, "seconds": {"match": time.perf_counter() - started}}
     training = _joined(parts["train"])
     if schema.label.column in layout.columns[task.name] and schema.label.kind == "regression" and len(training):
         document["label_range"] = label_range(part.labels[training])
@@ -92,65 +101,76 @@ def train_together(engine: Engine, task: Task) -> dict:
     """Train, and open the model to the analyst.
 
     Agreement: as for `match`, and `training` (an `Agreement`), `analyst`. Private: the holding, the folder of `match`'s
-    result, and the folder where shares are kept.
+    result, and the folder where shares are kept. The document's tag names the model, and is the same at all owners.
     """
     (schema, layout), analyst = _public(task.agreement), _analyst(task)
+    _require_own_number(engine, layout, task.name)
     agreement = Agreement.model_validate(task.agreement["training"])
     holding, shares = Holding(), Path()
     if not engine.deals:
         private = json.loads(task.private.read_text())
-        matched, shares = _matched(Path(private["matched"])), Path(private["shares"])
-        _require_matching(task.name, Path(private["matched"]), agreement)
-        holding = holding_of(agreement, layout, task.name, _own(task, schema), _rows(matched, "train"), _cuts(matched))
+        require_matching(task.name, Path(private["matched"]), agreement.matching)
+        matched, shares = read_matched(Path(private["matched"])), Path(private["shares"])
+        part, rows = _own(task, schema), rows_of(matched, "train")
+        holding = holding_of(agreement, layout, task.name, part, rows, cuts_of(matched))
     seconds: dict[str, float] = {}
     started = time.perf_counter()
-    done = task.resume_from
     model = train(
         engine,
         agreement,
         holding,
-        start=restored(engine, shares, done, model_shape(agreement)),
+        start=restored(engine, shares, task.resume_from, model_shape(agreement)),
         report=lambda number, level: task.report(tree=number + 1, level=level + 1),
         keep=lambda finished, state: None if engine.deals else keep_round(shares, finished, state, task.tag),
     )
     seconds["train"] = time.perf_counter() - started
     opened = open_model(engine, agreement, model, analyst)
     seconds["open"] = time.perf_counter() - started - seconds["train"]
+    if engine.deals:
+        return {}
+    tag = finished_rounds(shares)[agreement.parameters.rounds]
+    document = {"seconds": seconds, "resumed_from": task.resume_from, "tag": tag}
     if opened is None:
-        return {"seconds": seconds}
+        return document
     # Nobody else waits for XGBoost to be imported.
     from components.boosting.secret_shared.booster import to_booster
 
-    return {"seconds": seconds, "model": bytes(to_booster(agreement, opened).save_raw("json")).decode()}
+    return document | {"model": bytes(to_booster(agreement, opened).save_raw("json")).decode()}
 
 
 @program
 def score(engine: Engine, task: Task) -> dict:
     """Margins of held-out rows under one or more shared models, to the analyst, with their labels and groups.
 
-    Agreement: as for `match`, and `rows` (part → group → count), `models` (an `Agreement` each), `levels` of groups,
-    `analyst`. Private: the holding, the folder of `match`'s result, and for each model the folder of its shares and of
-    the cut points it was trained with.
+    Agreement: as for `match`, and `rows` (part → group → count), the `matching` they are of, `models` (`training` and
+    `tag` of each), `levels` of groups, `analyst`. Private: the holding, the folder of `match`'s result, and for each
+    model the folder of its shares and of the cut points it was trained with.
     """
     (schema, layout), analyst, arrays = _public(task.agreement), _analyst(task), {}
-    private = None if engine.deals else json.loads(task.private.read_text())
-    part = None if engine.deals else _own(task, schema)
-    rows = None if engine.deals else _held_out(_matched(Path(private["matched"])))
-    for number, described in enumerate(task.agreement["models"]):
-        trained = Agreement.model_validate(described)
+    _require_own_number(engine, layout, task.name)
+    models = [Agreement.model_validate(one["training"]) for one in task.agreement["models"]]
+    private, part, rows, started = None, None, None, time.perf_counter()
+    if not engine.deals:
+        private = json.loads(task.private.read_text())
+        require_matching(task.name, Path(private["matched"]), task.agreement["matching"])
+        for trained, kept, one in zip(models, private["models"], task.agreement["models"], strict=True):
+            require_model(task.name, Path(kept["shares"]), trained.parameters.rounds, one["tag"])
+        part, rows = _own(task, schema), held_out_rows(read_matched(Path(private["matched"])))
+    for number, trained in enumerate(models):
         agreement = held_out_agreement(schema, layout, trained, task.agreement["rows"])
         holding, shares = Holding(), Path()
         if part is not None:
             shares = Path(private["models"][number]["shares"])
-            cuts = _cuts(_matched(Path(private["models"][number]["matched"])))
+            cuts = cuts_of(read_matched(Path(private["models"][number]["matched"])))
             holding = holding_of(agreement, layout, task.name, part, rows, cuts)
         model = stored_model(engine, shares, trained.parameters.rounds, model_shape(trained))
         margins = predict_margins(agreement, Rows(engine, agreement, holding), model)
         revealed = engine.reveal("margins", margins, to=analyst)
         arrays[f"margins_{number}"] = None if revealed is None else in_label_units(agreement, revealed)
-        task.report(model=number + 1, models=len(task.agreement["models"]))
+        task.report(model=number + 1, models=len(models))
     arrays |= _described(engine, task, schema, layout, part, rows, analyst)
-    return {name: values for name, values in arrays.items() if values is not None}
+    seconds = {"seconds": {"score": time.perf_counter() - started}}
+    return seconds | {name: values for name, values in arrays.items() if values is not None}
 
 
 def held_out_agreement(schema: Schema, layout: Layout, trained: Agreement, rows: Mapping) -> Agreement:
@@ -170,8 +190,16 @@ def training_agreement(schema: Schema, layout: Layout, documents: Mapping[str, d
     Raises
     ------
     InvalidInput
-        Parties of a group speak of different numbers of rows, or nobody has any to train on.
+        Parties were in different matchings, those of a group speak of different numbers of rows, or nobody has any to
+        train on.
     """
+    tokens = {party: documents[party]["token"] for party in layout.parties}
+    if len(set(tokens.values())) > 1:
+        told = ", ".join(f"{party} {token}" for party, token in tokens.items())
+        raise InvalidInput(
+            f"the owners' rows are of different matchings ({told}); remove what was matched from together in the home "
+            "of the pipeline, and rows are matched anew"
+        )
     rows = [agreed_rows(documents, group)["train"] for group in layout.groups]
     if not any(rows):
         raise InvalidInput(
@@ -187,12 +215,13 @@ def training_agreement(schema: Schema, layout: Layout, documents: Mapping[str, d
     shapes = feature_shapes(schema, cuts, may_miss)
     if not any(shape.bins > 1 or shape.may_miss for shape in shapes):
         raise InvalidInput(
-            f"no feature has two values or more that could part rows; cut points take {PER_BIN} training rows a bin of "
-            f"a feature that several owners hold, lower max_bin (now {parameters.max_bin})"
+            f"no feature has two values or more that could part rows; cut points of a feature that several owners hold "
+            f"take {PER_BIN} training rows a bin at one of them, lower max_bin (now {parameters.max_bin}; owners on "
+            "machines of their own agree to another by removing agreed_bins.json from their stores)"
         )
     span = (min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else (0.0, 1.0)
-    tokens = tuple(documents[party]["token"] for party in layout.parties)
-    return agreement_of(schema, layout, rows, shapes, parameters, span).model_copy(update={"matchings": tokens})
+    agreed = agreement_of(schema, layout, rows, shapes, parameters, span)
+    return agreed.model_copy(update={"matching": tokens[layout.parties[0]]})
 
 
 def agreed_rows(documents: Mapping[str, dict], group: tuple[str, ...]) -> dict[str, int]:
@@ -229,15 +258,12 @@ def _own(task: Task, schema: Schema) -> Table:
     return read_holding(record, schema)
 
 
-def _require_matching(name: str, folder: Path, agreement: Agreement) -> None:
-    """Rows of two matchings are in two orders, and a model on both would be of nobody."""
-    own = json.loads((folder / "result.json").read_text())["token"]
-    agreed = dict(zip(agreement.parties, agreement.matchings, strict=True))[name]
-    if own != agreed:
+def _require_own_number(engine: Engine, layout: Layout, name: str) -> None:
+    """Parties are numbered by parties.yaml and by the agreement's columns, whose order nobody compares."""
+    if not engine.deals and layout.parties[engine.party] != name:
         raise InvalidInput(
-            f"owner '{name}' has its rows as of matching {own}, and the training asked for is on matching {agreed}; "
-            f"restore its folder of together/{folder.parent.name}, or remove all of that in the home of the pipeline, "
-            "and rows are matched anew"
+            f"owner '{name}' is number {engine.party} of parties.yaml, and the agreement has its columns in the order "
+            f"{', '.join(layout.parties)}; ask with the owners in the order of parties.yaml"
         )
 
 
@@ -257,6 +283,8 @@ def _orders(engine: Engine, layout: Layout, party: str, part: Table) -> list[np.
         if party in group:
             members = [layout.parties.index(member) for member in group]
             orders.append(common_rows(part.row_ids, group.index(party), len(group), _among(engine, members)))
+            # Shown under everybody's keys, by no `reveal`.
+            engine.revealed["ids"] += len(part)
     return orders
 
 
@@ -275,9 +303,7 @@ def _among(engine: Engine, members: list[int]) -> Exchange:
 
 
 def _divided_cuts(engine: Engine, layout: Layout, schema: Schema, task: Task, part, parts) -> dict[int, np.ndarray]:
-    features = [
-        feature for feature in layout.divided(schema) if list(schema.features.values())[feature].kind != "categorical"
-    ]
+    features = layout.cut_together(schema)
     if not features:
         return {}
     own = part is not None and set(features) <= set(layout.features(schema, task.name))
@@ -293,27 +319,6 @@ def _own_groups(part: Table, layout: Layout, party: str) -> list[str]:
 
 def _joined(rows: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.empty(0, dtype=np.int64), *rows]).astype(np.int64)
-
-
-def _matched(folder: Path) -> dict[str, np.ndarray]:
-    with np.load(folder / "result.npz", allow_pickle=False) as stored:
-        return dict(stored)
-
-
-def _rows(matched: Mapping[str, np.ndarray], part: str) -> list[np.ndarray]:
-    found = []
-    while f"{part}_{len(found)}" in matched:
-        found.append(matched[f"{part}_{len(found)}"])
-    return found
-
-
-def _held_out(matched: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    pairs = zip(_rows(matched, "selection"), _rows(matched, "gate"), strict=True)
-    return [np.concatenate(pair) for pair in pairs]
-
-
-def _cuts(matched: Mapping[str, np.ndarray]) -> dict[int, np.ndarray]:
-    return {int(name.removeprefix("cuts_")): points for name, points in matched.items() if name.startswith("cuts_")}
 
 
 def _described(engine, task, schema, layout, part, rows, analyst) -> dict[str, np.ndarray | None]:

@@ -8,12 +8,14 @@ parties: files of two tries, as a backup or a process that was given up may leav
 
 import hashlib
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from components.boosting.secret_shared.grow import Grown, Level
 from components.boosting.secret_shared.train import SharedModel, State
+from components.durable import flush
 from components.errors import InvalidInput
 from components.mpc.engine import Engine
 from components.mpc.fixed_point import FRACTION
@@ -39,12 +41,16 @@ def keep_round(folder: Path, done: int, state: State, tag: str) -> None:
 
 
 def finished_rounds(folder: Path) -> dict[int, str]:
-    """Rounds one could go on from: the last two without a gap, each with a digest of the tags of all it rests on."""
+    """Rounds one could go on from: the last two without a gap, each with a digest of the tags of all it rests on.
+
+    The digest of the last round names the whole model: it is the same at all owners of its shares and nowhere else.
+    """
     tags, found = [_tag(folder / "base.npz")], {}
-    while tag := _tag(folder / f"round_{len(tags):05d}.npz"):
-        tags.append(tag)
-        rests_on = " ".join([*tags, _tag(folder / f"margins_{len(tags) - 1:05d}.npz")])
-        found[len(tags) - 1] = hashlib.sha256(rests_on.encode()).hexdigest()[:16]
+    while tags[-1]:
+        tags.append(_tag(folder / f"round_{len(tags):05d}.npz"))
+        margins = _tag(folder / f"margins_{len(tags) - 1:05d}.npz")
+        if tags[-1] and margins:
+            found[len(tags) - 1] = hashlib.sha256(" ".join([*tags, margins]).encode()).hexdigest()[:16]
     return dict(list(found.items())[-2:])
 
 
@@ -84,6 +90,24 @@ def stored_model(engine: Engine, folder: Path, rounds: int, shape: "ModelShape")
     return model
 
 
+def require_model(name: str, shares: Path, rounds: int, tag: str) -> None:
+    """See that an owner's shares are of the model that `tag` names: those of two trainings add up to nothing.
+
+    Raises
+    ------
+    InvalidInput
+        They are of another, or there are none.
+    """
+    own = finished_rounds(shares).get(rounds)
+    if own != tag:
+        key = shares.parent.parent.name
+        raise InvalidInput(
+            f"owner '{name}' has shares of {f'training {own}' if own else 'no finished training'} where model {key} is "
+            f"of training {tag}; restore its folder of together/{key} as it was after that, or start anew under "
+            "another model name (--model)"
+        )
+
+
 class ModelShape:
     """The public sizes of a model's arrays."""
 
@@ -109,13 +133,16 @@ def _write(path: Path, arrays: dict[str, np.ndarray], tag: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
+    flush(path.parent)
 
 
 def _tag(path: Path) -> str:
-    if not path.exists():
+    """Of which try a file is; nothing if there is none, or none that is whole."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return str(stored["tag"])
+    except (FileNotFoundError, zipfile.BadZipFile, EOFError, KeyError, ValueError):
         return ""
-    with np.load(path, allow_pickle=False) as stored:
-        return str(stored["tag"])
 
 
 def _read(engine: Engine, path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:

@@ -23,28 +23,34 @@ from components.mpc.randomness import KEY_BYTES, Keystream
 from components.mpc.shared import Shared
 
 LEAKAGE = (
-    "all parties and the dealer know the agreement: the schema with its categories, who holds which columns, the "
-    "number of rows of each part and owner, the number of bins of each feature and whether an owner's values are "
-    "missing anywhere, the group levels each owner has, the training parameters; for regression the range of each "
-    "owner's labels to two digits",
-    "owners whose columns are of the same persons learn which rows they have in common, and how many each has; with "
+    "every owner and the dealer: the agreement: the schema with its categories, who holds which columns, the number of "
+    "rows of each part and owner, the number of bins of each feature and whether an owner's values are missing "
+    "anywhere, the group levels of each owner, the parameters; for regression the range of each owner's labels to two "
+    "digits",
+    "owners of different columns: which rows they have in common, and how many each has (private set intersection); of "
     "three or more, also how many rows any of the others share, but not which",
-    "all owners learn, of each numeric feature whose rows lie with several, whether it has ten values or more a bin "
-    "among the training rows of all; if so, its k/max_bin quantile for each k, and whether the cut lies below or "
-    "above: values that somebody holds, ten ranks or more apart, repeats included, which say how common a value is, to "
-    "one part in max_bin; each matching with another max_bin, or of other rows, adds to this",
-    "owners on machines of their own are told of one another how many rows and persons each has, and the newest time "
-    "in its training rows, and so is whoever reads the Prefect server that they are asked through",
-    "the dealer sees how fast each owner takes what it is sent, and when it has taken all of it",
-    "the analyst, and nobody else, receives the model with its gradient and hessian sums",
-    "the analyst receives labels, groups and margins of held-out rows under pseudonyms, to judge the model by; an "
-    "analyst who holds columns of the same persons knows who each row is, and so learns these of named persons, and "
-    "with the model something of their other features",
-    "all of it holds against owners who follow the protocol, even if all but one pool what they see, as long as none "
-    "of them colludes with the dealer, and as long as each runs under a user of its own: on one machine, under one "
-    "user, nothing keeps them apart",
+    "all owners: of each numeric feature whose rows lie with several, whether one of these has ten training values or "
+    "more a bin; if so, for each k the k/max_bin quantile of the values of all who have, a value that somebody holds, "
+    "and on which side of it the cut lies: ranks ten rows apart or more, of which a person may have several, and where "
+    "quantiles coincide, how common a value is, to 1/max_bin; each matching with another max_bin, or of other rows, "
+    "adds to this",
+    "an owner of the same columns: from those quantiles and its own values, about how many rows of the others lie "
+    "below each; of two owners that is the other's distribution in max_bin steps, on average of ten rows or more, and "
+    "each perhaps of fewer, down to one",
+    "owners apart and who reads their Prefect server: how many rows and persons each owner has and the newest time in "
+    "its training rows, what it adds to the agreement (rows of each part, numbers of cuts, missing values, group "
+    "levels, label range), and of each program its seconds, processor time, peak memory and bytes at each owner",
+    "the dealer: how fast each owner takes what it is sent, and when it has taken all of it",
+    "the analyst: the model, with its gradient and hessian sums",
+    "the analyst: labels, groups and margins of held-out rows under pseudonyms, to judge the model by; an analyst who "
+    "holds columns of the same persons knows who each row is, and so learns these of named persons, and with the model "
+    "something of their other features",
+    "who listens on the wire: who sends how much to whom, which is the same for every table of the same shape, and how "
+    "long parties compute in between",
+    "who pools what it sees: all owners but one, nothing more of the one left, as long as all follow the protocol; an "
+    "owner and the dealer, everything; owners on one machine under one user are kept apart by nothing",
 )
-"""One sentence for each thing someone learns in mode `secret_shared`."""
+"""Who: what they learn, in mode `secret_shared`; docs/secret_shared.md has the same list."""
 
 Report = Callable[[int, int], None]
 """Called with the round and the level just done."""

@@ -89,8 +89,7 @@ class View(Rows):
         ]
 
     def _shape(self, block: Block) -> tuple[int, int, int, Mode]:
-        size = block.rows, len(block.features), self.agreement.slots
-        return *size, cheaper_mode(*size)
+        return block.rows, len(block.features), self.agreement.slots, histogram_mode(self.agreement, block)
 
     def _size(self, features: list[int]) -> int:
         return len(features) * self.agreement.widest
@@ -102,6 +101,19 @@ class View(Rows):
                 cuts = np.ascontiguousarray(holding.cuts[feature], dtype=np.float32)
                 patterns[row, : len(cuts)] = cuts.view(np.uint32)
         return patterns.reshape(-1, 1)
+
+
+def histogram_mode(agreement: Agreement, block: Block) -> Mode:
+    """How a block's histograms are summed, which its public size decides."""
+    return cheaper_mode(block.rows, len(block.features), agreement.slots)
+
+
+def histogram_modes(agreement: Agreement) -> dict[str, Mode]:
+    """Block, by its owner and rows → how its histograms are summed."""
+    return {
+        f"{agreement.parties[block.owner]}, rows {block.start} to {block.stop}": histogram_mode(agreement, block)
+        for block in agreement.blocks
+    }
 
 
 def cut_owners(agreement: Agreement) -> dict[int, list[int]]:

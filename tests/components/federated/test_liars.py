@@ -71,6 +71,23 @@ def test_wrong_shares_are_found_and_do_no_harm_while_others_suffice(trial, lost)
     np.testing.assert_array_equal(result.total, VECTOR * np.uint64(len(result.survivors)))
 
 
+def test_one_liar_who_comes_first_by_name_stops_none_of_many(trial):
+    """Of 24 members 13 shares make a secret: subsets in order of names would all have the first one's among them."""
+
+    def tamper(step, name, content):
+        if (step, name) != ("unmask", FIRST):
+            return content
+        changed = bytearray(content)
+        for at in range(24):
+            changed[len(changed) - 1 - at * SHARE_BYTES] ^= 1
+        return bytes(changed)
+
+    batch = trial(24).set_up()
+    result = batch.sum(dict.fromkeys(batch.names, VECTOR), tamper=tamper)
+    assert {giver for _, giver in result.disputed} == {FIRST}
+    np.testing.assert_array_equal(result.total, VECTOR * np.uint64(24))
+
+
 def test_a_wrong_share_among_too_few_ends_the_sum(trial):
     def tamper(step, name, content):
         changed = bytearray(content)

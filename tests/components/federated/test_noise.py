@@ -6,8 +6,8 @@ from scipy import stats
 from scipy.signal import fftconvolve
 
 from components.errors import InvalidInput
-from components.federated.noise import add_noise, discrete_gaussian, noisy
-from components.federated.noise_account import NoisePlan, epsilon_of, plan_noise
+from components.federated.noise import add_noise, discrete_gaussian
+from components.federated.noise_account import NoisePlan, epsilon_of, plan_noise, rho_of
 
 FALSE_ALARM = 1e-6
 
@@ -53,8 +53,7 @@ def test_noise_is_added_in_the_ring_and_never_twice_the_same():
 
 def test_a_secure_sum_of_noisy_vectors_has_the_noise_of_all(trial):
     batch, length, deviation = trial(4).set_up(), 20_000, 30
-    handler = noisy(lambda content: content, deviation)
-    vectors = {name: handler(np.full(length, 1000, dtype=np.uint64)) for name in batch.names}
+    vectors = {name: add_noise(np.full(length, 1000, dtype=np.uint64), deviation) for name in batch.names}
     total = batch.sum(vectors).total.view(np.int64)
     assert stats.kstest((total - 4000) / (2 * deviation), "norm").pvalue > FALSE_ALARM
 
@@ -109,19 +108,27 @@ def test_conversion_lies_between_the_gaussian_s_own_and_the_simple_one(rho, delt
     assert gaussian <= delta * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("epsilon", [0.01, 0.5, 4, 60])
+@pytest.mark.parametrize("delta", [1e-2, 1e-9])
+def test_what_may_be_spent_is_what_the_conversion_allows(epsilon, delta):
+    rho = rho_of(epsilon, delta)
+    assert epsilon_of(rho, delta) <= epsilon < epsilon_of(rho * (1 + 1e-6), delta)
+
+
 def test_the_least_noise_is_planned():
-    wanted = {"epsilon": 2.0, "delta": 1e-6}
     shape = {"sensitivity": 40.0, "contributors": 3, "length": 10_000, "sums": 60}
-    plan = plan_noise(**wanted, **shape)
-    assert plan.epsilon(1e-6) <= 2.0
-    assert NoisePlan(plan.deviation - 1, **shape).epsilon(1e-6) > 2.0
+    plan = plan_noise(rho=0.1, **shape)
+    assert plan.rho <= 0.1 < NoisePlan(plan.deviation - 1, **shape).rho
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"epsilon": 0}, {"delta": 0}, {"delta": 1}, {"sums": 0}, {"contributors": 0}, {"sensitivity": 1e9}],
-)
+@pytest.mark.parametrize("change", [{"sums": 0}, {"contributors": 0}, {"sensitivity": 1e9}, {"rho": 0.0}])
 def test_plans_without_sense_or_beyond_reach_are_refused(change):
-    good = {"epsilon": 1, "delta": 1e-6, "sensitivity": 10, "contributors": 2, "length": 5, "sums": 3}
+    good = {"rho": 0.1, "sensitivity": 10, "contributors": 2, "length": 5, "sums": 3}
     with pytest.raises(InvalidInput):
         plan_noise(**good | change)
+
+
+@pytest.mark.parametrize(("epsilon", "delta"), [(0, 1e-6), (1, 0), (1, 1)])
+def test_promises_without_sense_are_refused(epsilon, delta):
+    with pytest.raises(InvalidInput, match="epsilon"):
+        rho_of(epsilon, delta)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.federated.batch import Batch, survivors_of
+from components.federated.batch import Batch, least_survivors, survivors_of
 from components.federated.violation import ProtocolViolation
 
 FIRST, SECOND, THIRD = "owner00", "owner01", "owner02"
@@ -37,4 +37,16 @@ def test_fewer_withstand_as_many_who_collude(project):
             continue
         with pytest.raises(ProtocolViolation, match="another threshold"):
             member.advertise(announcement)
-    assert survivors_of(4, members=10, threshold=8) > 4
+    assert survivors_of(4, members=10, threshold=8) > 3
+
+
+def test_any_roster_withstands_as_many_who_collude_as_all_do_and_leaves_two_honest_ones_where_it_can():
+    """2 t > n + c of all n; so it must be of a roster, and t - c of those left are honest."""
+    for members in range(2, 13):
+        for threshold in range(least_survivors(members), members + 1):
+            colluding = max(c for c in range(members) if 2 * threshold > members + c)
+            assert survivors_of(members, members=members, threshold=threshold) == threshold
+            for roster in range(2, members + 1):
+                least = survivors_of(roster, members=members, threshold=threshold)
+                assert 2 * least > roster + colluding
+                assert least > roster or least - colluding >= min(2, roster - colluding)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from components.errors import InvalidInput
 from components.federated.batch import Batch, check_members, least_survivors
 from components.federated.collector import Collection
-from components.federated.violation import TooFewMembers
+from components.federated.violation import ProtocolViolation, TooFewMembers
 
 SETTING_UP, SUMMING = ("advertise", "share", "receive"), ("mask", "sign", "unmask")
 
@@ -57,11 +57,20 @@ def test_many_sums_of_a_batch_are_right_with_one_lost_in_the_middle_and_back_for
     batch = trial(4, messages=4).set_up()
     for message in range(4):
         vectors = drawn(batch.names, length=3 + message, seed=message)
-        # Its keys of message 1 become known, and must be worth nothing for message 2.
-        result = batch.sum(vectors, {"owner02": "mask"} if message == 1 else {}, message=message)
-        np.testing.assert_array_equal(result.total, plain_sum(vectors, result.survivors))
-        assert ("owner02" in result.survivors) == (message != 1)
+        result = batch.sum(vectors, {"owner02": "sign"} if message == 1 else {}, message=message)
+        assert result.survivors == batch.names
+        np.testing.assert_array_equal(result.total, plain_sum(vectors, batch.names))
         batch.gone.clear()
+
+
+@pytest.mark.parametrize("lost", [{0: "mask"}, {1: "mask"}])
+def test_all_sums_of_a_batch_are_of_the_same_members_or_members_sign_nothing(trial, lost):
+    batch, vectors = trial(4, messages=2).set_up(), drawn(trial(4).names)
+    first = batch.sum(vectors, {"owner02": lost[0]} if 0 in lost else {}, message=0)
+    assert ("owner02" in first.survivors) == (0 not in lost)
+    batch.gone.clear()
+    with pytest.raises(ProtocolViolation, match="earlier sum"):
+        batch.sum(vectors, {"owner02": lost[1]} if 1 in lost else {}, message=1)
 
 
 def test_batches_follow_one_another_and_a_message_may_be_left_out(trial, project):

@@ -91,23 +91,23 @@ def find_cuts(parts, bin_count, rows):
 def test_secure_cuts_are_those_of_the_pooled_values(parties, features, bin_count, data):
     # Each value several times, so that some features have enough for every number of bins, and some have not.
     parts = [
-        [np.repeat(np.array(data.draw(st.lists(FLOATS, max_size=15)), dtype=np.float32), 7) for _ in range(features)]
+        [np.repeat(np.array(data.draw(st.lists(FLOATS, max_size=15)), dtype=np.float32), 9) for _ in range(features)]
         for _ in range(parties)
     ]
     rows = sum(max(len(column) for column in columns) for columns in parts)
     results, engines = find_cuts(parts, bin_count, rows)
     for feature in range(features):
-        pooled = np.concatenate([columns[feature] for columns in parts])
-        enough = np.count_nonzero(~np.isnan(pooled)) >= PER_BIN * bin_count
+        own = [columns[feature][~np.isnan(columns[feature])] for columns in parts]
+        pooled = np.concatenate([[], *(values for values in own if len(values) >= PER_BIN * bin_count)])
         for cuts in results:
-            np.testing.assert_array_equal(cuts[feature], local_cuts(pooled, bin_count) if enough else [])
-    # Nothing is revealed but whether there are values enough, and 33 answers a cut.
+            np.testing.assert_array_equal(cuts[feature], local_cuts(pooled, bin_count))
+    # Nothing is revealed but 33 answers a cut.
     for engine in engines:
-        assert dict(engine.revealed) == {"cuts": features + (STEPS + 1) * features * (bin_count - 1)}
+        assert dict(engine.revealed) == {"cuts": (STEPS + 1) * features * (bin_count - 1)}
 
 
 def answers_of(parts, bin_count):
-    """The cuts of one feature, and every answer that is opened on the way, (1 + 33 (B - 1),)."""
+    """The cuts of one feature, and every answer that is opened on the way, (33 (B - 1),)."""
     seen = []
 
     def program(engine):
@@ -127,11 +127,22 @@ def test_values_too_few_for_their_bins_are_named_to_nobody(missing):
     column = np.append(values, np.full(missing, np.nan, dtype=np.float32))
     cuts, answers = answers_of([column[::2], column[1::2]], 32)
     assert cuts.size == 0
-    # That they are too few is the one answer that depends on them.
-    assert answers.tolist() == [True] + [False] * (33 * 31)
+    # No answer depends on them.
+    assert answers.tolist() == [False] * (33 * 31)
 
-    enough, _ = answers_of([column, values[:1]], 32)
-    assert enough.size == 31
+
+@pytest.mark.parametrize("few", [1, 79])
+def test_an_owner_of_few_values_tells_nothing_of_them(few):
+    """With its own column in hand the other owner would read off between which of its values they lie."""
+    random = np.random.default_rng(0)
+    many, own = random.normal(size=80).astype(np.float32), random.normal(5, size=few).astype(np.float32)
+    cuts, answers = answers_of([many, own], 8)
+    _, others = answers_of([many, own - 100], 8)
+    np.testing.assert_array_equal(cuts, local_cuts(many, 8))
+    assert answers.tolist() == others.tolist()
+    # With one more it takes part.
+    cuts, _ = answers_of([many, np.resize(own, 80)], 8)
+    np.testing.assert_array_equal(cuts, local_cuts(np.append(many, np.resize(own, 80)), 8))
 
 
 def test_an_owner_may_hold_none_of_a_feature():
@@ -184,6 +195,6 @@ def test_the_answers_follow_from_the_quantiles_and_sides(common):
     quantiles = np.array([next(x for x in ordered if bins * np.sum(values <= x) >= k * 400) for k in ranks])
     upto, below = (np.array([np.sum(side(values, x)) for x in quantiles]) for side in (np.less_equal, np.less))
     above = bins * upto - 400 * ranks < 400 * ranks - bins * below
-    assert answers.tolist() == [False, *written_down(quantiles, above).reshape(-1).tolist()]
+    assert answers.tolist() == written_down(quantiles, above).reshape(-1).tolist()
     # The cuts alone would say less: they are fewer than the ranks where values repeat.
     assert (len(cuts) < len(ranks)) == (common > 0)

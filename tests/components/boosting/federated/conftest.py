@@ -11,7 +11,7 @@ import pytest
 from components.boosting.federated import Agreement, Progress, RowsOfOwner, train
 from components.boosting.parameters import BoostingParameters
 from components.data.schema import Schema
-from components.data.split import SALT, SHARES
+from components.data.split import PARTS, SALT, SHARES, split_of
 from components.data.table import Table
 from components.federated import AggregatorLost, Federation, Files, Owner
 from components.parties.file import make_parties
@@ -25,6 +25,7 @@ class Together:
     federation: Federation | None = None
     ended: dict[str, BaseException | None] = field(default_factory=dict)
     seen: list[dict] = field(default_factory=list)
+    traffic: tuple[int, int] = (0, 0)
 
 
 @pytest.fixture(scope="session")
@@ -42,9 +43,9 @@ def federate(project):
         *,
         wrap: Callable[[str, str, Callable], Callable] = lambda name, what, handler: handler,
         start: Progress | None = None,
-        keep: Callable[[Progress], None] = lambda progress: None,
+        keep: Callable[[dict], None] = lambda event: None,
         agreements: Mapping[str, Agreement] | None = None,
-        timeout: float = 10,
+        timeout: float = 60,
         gather: float = 20,
     ) -> Together:
         names = tuple(project.names[: len(parts)])
@@ -98,6 +99,7 @@ def federate(project):
             together.progress = train(
                 federation, agreement, start=start, keep=keep, said=lambda **facts: together.seen.append(facts)
             )
+            together.traffic = federation.traffic
         for thread in threads:
             thread.join(20)
         return together
@@ -128,6 +130,12 @@ def joint(people, people_schema):
         return Table(Schema.model_validate(schema), columns.select(list(Schema.model_validate(schema).columns)))
 
     return make
+
+
+def parts_of(agreement: Agreement, table: Table) -> list[Table]:
+    """Training and selection rows."""
+    codes = split_of(table.person, agreement.salt, agreement.shares)
+    return [table.take(np.flatnonzero(codes == PARTS.index(name))) for name in ("train", "selection")]
 
 
 def dealt(table: Table, owners: int, seed: int = 0) -> list[Table]:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from components.boosting.federated import model_of, train
+from components.boosting.federated import train
 from components.boosting.federated.crowd import CrowdOfOwners
+from components.boosting.federated.model import model_of
 from components.boosting.model import to_document
 from components.data.split import PARTS, split_of
 from components.federated import Content, SecureBatch, TooFewMembers

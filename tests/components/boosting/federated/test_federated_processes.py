@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from components.boosting.federated.launch import AGGREGATOR, grow_here, rate_here
-from components.boosting.federated.programs import MODELS
+from components.boosting.federated.rating import MODELS
 from components.boosting.model import from_document, to_document
 from components.boosting.pooled import predict
 from components.data.prediction_file import pseudonym

@@ -1,28 +1,24 @@
 """Owners together have the model of all their rows in one place, and lose no more than a lost owner takes along."""
 
 import json
+import threading
 import time
 
 import numpy as np
 import pytest
 import xgboost
 
-from components.boosting.federated import model_of, read_progress, to_document
+from components.boosting.federated import progress_of
 from components.boosting.federated.agreement import read_level, read_start
+from components.boosting.federated.model import model_of
 from components.boosting.histogram import Rows, bin_table
 from components.boosting.histogram import train as train_in_one_process
 from components.boosting.model import to_document as document_of
 from components.boosting.pooled import predict_margins
-from components.data.split import PARTS, split_of
 from components.errors import InvalidInput
 from components.federated import TooFewMembers
 from components.federated.selection import Selection
-from tests.components.boosting.federated.conftest import dealt
-
-
-def parts_of(agreement, table):
-    codes = split_of(table.person, agreement.salt, agreement.shares)
-    return [table.take(np.flatnonzero(codes == PARTS.index(name))) for name in ("train", "selection")]
+from tests.components.boosting.federated.conftest import dealt, parts_of
 
 
 def in_one_place(agreement, table, progress, *, publish_sums=False) -> xgboost.Booster:
@@ -46,6 +42,10 @@ def test_the_model_is_that_of_all_rows_in_one_place_bit_for_bit(federate, agreem
     assert together.ended == dict.fromkeys(together.ended)
     assert [one.members for one in together.progress.rounds] == [("owner-0", "owner-1", "owner-2")] * 4
     assert all(not one.lost and not one.cut_short for one in together.progress.rounds)
+    # All that passed is counted.
+    counted = [sum(one.received for one in together.progress.rounds), sum(one.sent for one in together.progress.rounds)]
+    assert tuple(np.add(counted, together.progress.traffic)) == together.traffic
+    assert {one.rows for one in together.progress.rounds} == {len(parts_of(agreed, table)[0])}
 
 
 def test_the_model_is_xgboosts_own_on_the_same_bins(federate, agreement, joint):
@@ -67,27 +67,34 @@ def test_the_model_is_xgboosts_own_on_the_same_bins(federate, agreement, joint):
 
 
 def test_an_owner_that_is_late_ends_its_tree_early_and_is_back_in_the_next(federate, agreement, joint):
-    calls = {"descend": 0}
+    calls, is_back = {"descend": 0}, threading.Event()
 
     def wrap(name, what, handler):
         def slow(content):
             if name == "owner-1" and what == "descend":
                 calls["descend"] += 1
                 if calls["descend"] == 3:
-                    time.sleep(3)
+                    time.sleep(4)
+                    is_back.set()
+            if name == "owner-0" and what == "begin" and content.document["number"] == 3:
+                is_back.wait(10)
+                time.sleep(0.3)
             return handler(content)
 
         return slow
 
     table = joint()
     agreed = agreement(table.schema, rounds=5)
-    together = federate(agreed, dealt(table, 3), wrap=wrap, timeout=2)
+    together = federate(agreed, dealt(table, 3), wrap=wrap, timeout=3)
     rounds = together.progress.rounds
     late = [one for one in rounds if one.cut_short]
 
     assert [one.number for one in late] == [1]
     assert late[0].lost == ("owner-1",)
-    assert late[0].members == ("owner-0", "owner-2")
+    assert late[0].members == ("owner-0", "owner-1", "owner-2")
+    # Nobody waits for who has still to answer.
+    assert rounds[2].members == ("owner-0", "owner-2")
+    assert max(one.seconds for one in rounds[2:3]) < 1
     assert rounds[-1].members == ("owner-0", "owner-1", "owner-2")
     assert len(together.progress.trees[1]) < len(together.progress.trees[0])
     # It knows the tree that ended without it: the loss that all report together is that of the model.
@@ -110,11 +117,9 @@ def test_with_too_few_left_it_stops_and_goes_on_later_to_the_same_model(federate
         return asked
 
     with pytest.raises(TooFewMembers):
-        federate(
-            agreed, dealt(table, 3), wrap=leave, keep=lambda progress: kept.append(json.dumps(to_document(progress)))
-        )
-    assert len(kept) == 2
-    going_on = read_progress(json.loads(kept[-1]))
+        federate(agreed, dealt(table, 3), wrap=leave, keep=lambda event: kept.append(json.dumps(event)))
+    going_on = progress_of(map(json.loads, kept))
+    assert len(going_on.rounds) == 2
     together = federate(agreed, dealt(table, 3), start=going_on)
 
     assert len(together.progress.rounds) == 5
@@ -155,7 +160,8 @@ def test_openly_an_owner_says_how_many_rows_it_has_and_no_more(federate, agreeme
     table = joint()
     together = federate(agreement(table.schema), dealt(table, 3), wrap=wrap)
     assert together.progress.rounds
-    assert {what for what, answers in said.items() if any(one.document for one in answers)} == {"describe"}
+    assert {what for what, answers in said.items() if any(one.document for one in answers)} == {"describe", "prepare"}
+    assert {key for one in said["prepare"] for key in one.document} == {"trees"}
     assert {key for one in said["describe"] for key in one.document} == {"rows", "held_out"}
     assert all(one.array is None for answers in said.values() for one in answers)
 
@@ -211,9 +217,20 @@ def test_in_each_round_the_chosen_take_part_and_the_others_are_told(federate, ag
     """The loss that the chosen report is that of the whole model, so each knew the trees it had no part in."""
     table, owners = joint(1500), 5
     agreed = agreement(table.schema, rounds=8).model_copy(update={"selection": Selection(owners=3)})
-    parts = dealt(table, owners)
-    together = federate(agreed, parts)
+    parts, told = dealt(table, owners), {}
+
+    def wrap(name, what, handler):
+        def heard(content):
+            numbers = [content.document["first"] + at for at in range(len(content.document["trees"]))]
+            told.setdefault(name, []).extend(numbers)
+            return handler(content)
+
+        return heard if what == "catch_up" else handler
+
+    together = federate(agreed, parts, wrap=wrap)
     rounds = together.progress.rounds
+    # Each tree once.
+    assert all(len(set(numbers)) == len(numbers) for numbers in told.values())
     assert [len(one.members) for one in rounds] == [3] * 8
     assert len({one.members for one in rounds}) > 2
     last = [parts[int(name.removeprefix("owner-"))] for name in rounds[-1].members]

@@ -128,8 +128,8 @@ def train_xgboost(
     return xgboost.train(settings, drawn.quantised(rows), terms.parameters.rounds, verbose_eval=False, **options)
 
 
-def assert_same_trees(ours: xgboost.Booster, theirs: xgboost.Booster, penalty: float = 1.0) -> bool:
-    """Whether all trees were compared and are the same; False where two splits of a node gain the same.
+def assert_same_trees(ours: xgboost.Booster, theirs: xgboost.Booster, penalty: float = 1.0) -> float:
+    """The share of trees that are the same, up to the first in which two splits of a node gain the same; 1 without.
 
     XGBoost's gain is a difference of single-precision numbers, of which the last digits depend on the order in which
     rows were added up. Where its split and ours differ, and gain the same but for those digits, either may be chosen,
@@ -137,7 +137,7 @@ def assert_same_trees(ours: xgboost.Booster, theirs: xgboost.Booster, penalty: f
     """
     mine, others = trees_of(ours), trees_of(theirs)
     assert len(mine) == len(others)
-    for one, other in zip(mine, others, strict=True):
+    for number, (one, other) in enumerate(zip(mine, others, strict=True)):
         for node in range(len(one["parents"])):
             assert node < len(other["parents"])
             splits = [
@@ -148,11 +148,11 @@ def assert_same_trees(ours: xgboost.Booster, theirs: xgboost.Booster, penalty: f
                 digits = 8 * np.finfo(np.float32).eps * _parts_of_gain(other, node, penalty)
                 gains = [max(tree["loss_changes"][node], 1e-6) for tree in (one, other)]
                 assert gains[0] == pytest.approx(gains[1], rel=1e-6, abs=digits), splits
-                return False
+                return number / len(mine)
         assert len(one["parents"]) == len(other["parents"])
         for name, absolute in (("base_weights", 1e-6), ("sum_hessian", 1e-6), ("split_conditions", 1e-6)):
             np.testing.assert_allclose(one[name], other[name], rtol=1e-5, atol=absolute, err_msg=name)
-    return True
+    return 1.0
 
 
 def _condition(tree: dict, node: int):

@@ -2,18 +2,19 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 OBJECTIVES = ("binary:logistic", "multi:softprob", "reg:squarederror")
 
 
-def compare(histogram, drawn, **parameters) -> bool:
+def compare(histogram, drawn, **parameters) -> float:
+    """The share of trees that are the same; what comes after two splits that gain the same is another model."""
     terms = drawn.terms(**parameters)
     ours = histogram.train(terms, [drawn.rows(terms)])
     theirs = histogram.train_xgboost(drawn, terms, ours)
     same = histogram.assert_same_trees(ours, theirs, terms.parameters.reg_lambda)
-    if same:
+    if same == 1:
         everything = drawn.quantised()
         margins = [booster.predict(everything, output_margin=True) for booster in (ours, theirs)]
         np.testing.assert_allclose(*margins, rtol=1e-5, atol=1e-5)
@@ -26,7 +27,7 @@ def compare(histogram, drawn, **parameters) -> bool:
 def test_trees_are_the_same(histogram, objective, categories, missing):
     """Numbers; one category against the rest (fewer than four); runs of categories, some longer than 64."""
     drawn = histogram.draw_rows(1500, objective=objective, categories=categories, missing=missing, max_bin=32)
-    assert compare(histogram, drawn)
+    assert compare(histogram, drawn) == 1
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -42,11 +43,10 @@ def test_trees_are_the_same(histogram, objective, categories, missing):
 )
 def test_they_are_with_every_penalty(histogram, objective, parameters):
     drawn = histogram.draw_rows(600, objective=objective, categories=(3, 9), missing=0.1)
-    assert compare(histogram, drawn, **parameters)
+    assert compare(histogram, drawn, **parameters) == 1
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
+TABLES = given(
     rows=st.integers(20, 300),
     objective=st.sampled_from(OBJECTIVES),
     categories=st.lists(st.integers(2, 20), max_size=2).map(tuple),
@@ -65,23 +65,30 @@ def test_they_are_with_every_penalty(histogram, objective, parameters):
         }
     ),
 )
-def test_they_are_for_any_table(histogram, rows, objective, categories, missing, max_bin, seed, parameters):
-    drawn = histogram.draw_rows(
-        rows, objective=objective, categories=categories, missing=missing, max_bin=max_bin, seed=seed
-    )
-    compare(histogram, drawn, **parameters)
+
+
+def test_they_are_for_any_table(histogram):
+    compared = []
+
+    @settings(max_examples=40, deadline=None)
+    @TABLES
+    def examine(parameters, **table):
+        compared.append(compare(histogram, histogram.draw_rows(**table), **parameters))
+
+    examine()
+    assert np.mean(compared) > 0.9
 
 
 def test_a_feature_without_a_value_changes_nothing(histogram):
     drawn = histogram.draw_rows(300)
     drawn.matrix[:, 2] = np.nan
-    assert compare(histogram, drawn)
+    assert compare(histogram, drawn) == 1
 
 
 def test_more_than_256_bins(histogram):
     drawn = histogram.draw_rows(900, missing=0.1, max_bin=299)
     assert drawn.bins.dtype == np.uint16
-    assert compare(histogram, drawn)
+    assert compare(histogram, drawn) == 1
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -98,4 +105,4 @@ def test_the_intercept_is_what_xgboost_estimates(histogram, objective):
 def test_they_are_for_many_rows(histogram):
     """A quarter of a million rows and 256 bins, as deep as anybody goes."""
     drawn = histogram.draw_rows(250_000, categories=(30,), missing=0.05, max_bin=256)
-    compare(histogram, drawn, max_depth=8, rounds=10)
+    assert compare(histogram, drawn, max_depth=8, rounds=10) >= 0.9

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from components.boosting.histogram import Level, Planner, Split, hessian_of_rows, intercept
+from components.boosting.histogram import Level, Planner, Split, intercept
+from components.boosting.histogram.terms import HESSIAN_BOUND
 from components.boosting.model import model_digest
 from components.errors import InvalidInput
 
@@ -114,7 +115,7 @@ def test_labels_outside_the_terms_are_refused(histogram, objective):
     drawn = histogram.draw_rows(100, objective=objective)
     terms = drawn.terms()
     drawn.labels[3:5] = 1000
-    with pytest.raises(InvalidInput, match="2 of 100 labels"):
+    with pytest.raises(InvalidInput, match="labels that are not"):
         drawn.rows(terms)
 
 
@@ -123,7 +124,7 @@ def test_a_gradient_that_outgrows_the_terms_is_refused(histogram):
     terms = replace(drawn.terms(), rows=110)
     rows = drawn.rows(terms, held_out=slice(0, 10))
     rows.start(np.float32([terms.label_range[1] + 3 * terms.gradient_bound]))
-    with pytest.raises(InvalidInput, match="100 rows are beyond"):
+    with pytest.raises(InvalidInput, match="beyond"):
         rows.begin(Planner(terms).begin(0))
     with pytest.raises(InvalidInput, match="label_range"):
         rows.loss()
@@ -198,7 +199,7 @@ def test_rows_that_were_not_drawn_have_margins_too(histogram, objective):
 def test_no_leaf_has_fewer_rows_than_the_hessian_allows(histogram):
     for objective in OBJECTIVES:
         drawn = histogram.draw_rows(400, objective=objective)
-        terms = drawn.terms(min_child_weight=hessian_of_rows(objective, 30), max_depth=6, rounds=6)
+        terms = drawn.terms(min_child_weight=30 * HESSIAN_BOUND[objective], max_depth=6, rounds=6)
         booster = histogram.train(terms, [drawn.rows(terms)])
         leaves = booster.predict(drawn.quantised(), pred_leaf=True).reshape(400, -1)
         fewest = min(np.unique(column, return_counts=True)[1].min() for column in leaves.T)

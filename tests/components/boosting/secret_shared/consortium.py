@@ -1,13 +1,14 @@
 """Owners with stores of their own, whose programs run as processes on this machine."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from components.boosting.parameters import BoostingParameters
+from components.boosting.secret_shared import LEAKAGE, OPENED
 from components.boosting.secret_shared.layout import Layout, layout_of
 from components.boosting.secret_shared.programs import (  # fmt: skip
     match,
@@ -32,6 +33,20 @@ CANARIES = {
     "insurer": ("only-insurer-c05e44", "cost", 56789.1234),
 }
 """Owner → a person whom it alone has on record, and a value of that person."""
+
+
+DECLARED = {
+    "ids": "owners of different columns",
+    "cuts": "all owners",
+    **dict.fromkeys([*OPENED, "margins", "label", "group_sex", "pseudonyms"], "the analyst"),
+}
+"""What is counted when it is opened, and under whom `LEAKAGE` has it."""
+
+
+def assert_declared(revealed) -> None:
+    """Whatever was opened is on the list of who learns what."""
+    for name in revealed:
+        assert [sentence for sentence in LEAKAGE if sentence.startswith(f"{DECLARED[name]}: ")], name
 
 
 def schema_of(kind: str) -> Schema:
@@ -92,6 +107,8 @@ class Consortium:
     schema: Schema
     records: dict[str, HoldingRecord]
     layout: Layout
+    ended: dict[str, dict[str, Ended]] = field(default_factory=dict)
+    """The last run of each program."""
 
     @property
     def public(self) -> dict:
@@ -109,7 +126,7 @@ class Consortium:
             private[party] = self.root / name / party / "input.json"
             private[party].parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             private[party].write_text(json.dumps({"holding": holding} | more(party)))
-        return run_parties(
+        self.ended[name] = run_parties(
             reference(program),
             self.public | agreement,
             folder=self.root / name,
@@ -118,6 +135,7 @@ class Consortium:
             timeout=20,
             **options,
         )
+        return self.ended[name]
 
     def match(self) -> dict[str, dict]:
         ended = self.run("match", match, {"max_bin": MAX_BIN})
@@ -142,7 +160,8 @@ class Consortium:
             {
                 "rows": rows,
                 "levels": levels,
-                "models": [agreement.model_dump(mode="json")],
+                "matching": agreement.matching,
+                "models": [{"training": agreement.model_dump(mode="json"), "tag": self.tag}],
                 "analyst": self.analyst,
             },
             lambda party: {
@@ -151,6 +170,12 @@ class Consortium:
                 "models": [where(party)],
             },
         )
+
+    @property
+    def tag(self) -> str:
+        """What names the trained model at all owners."""
+        (tag,) = {self.ended["train"][party].document["tag"] for party in self.layout.parties}
+        return tag
 
     def shares(self, party: str) -> Path:
         return self.root / "train" / party / "shares"

@@ -2,7 +2,10 @@
 
 import json
 
+import mlflow.pyfunc
+import mlflow.xgboost
 import numpy as np
+import pandas as pd
 import pytest
 import xgboost
 
@@ -41,6 +44,18 @@ def test_pure_nodes_and_no_penalty_leave_no_difference_either(boosting, objectiv
     trained = boosting.train_on(data, parameters=parameters)
     opened = boosting.opened_margins(trained, data)
     np.testing.assert_allclose(boosting.shared_margins(trained), opened, rtol=0, atol=2e-3)
+
+
+def test_mlflows_own_flavour_loads_it_and_says_what_xgboost_says(boosting, trained_once, tmp_path):
+    trained, data = trained_once(data={"objective": OBJECTIVES[0]}), boosting.draw_bins(objective=OBJECTIVES[0])
+    versions = [f"xgboost=={xgboost.__version__}"]
+    mlflow.xgboost.save_model(trained.booster, tmp_path / "model", model_format="json", pip_requirements=versions)
+    rows = data.matrix(labels=False)
+    said = trained.booster.predict(rows)
+    assert len(np.unique(said)) > 20
+    np.testing.assert_array_equal(mlflow.xgboost.load_model(str(tmp_path / "model")).predict(rows), said)
+    frame = pd.DataFrame(rows.get_data().toarray(), columns=rows.feature_names)
+    np.testing.assert_array_equal(mlflow.pyfunc.load_model(str(tmp_path / "model")).predict(frame), said)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

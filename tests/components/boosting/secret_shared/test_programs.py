@@ -28,6 +28,7 @@ from components.mpc.launch import Ended
 from components.mpc.network import PartyLost
 from components.mpc.programs import Task
 from components.partition import Even, Mixed, Vertical, deal, held, write_holding
+from tasks.own_part import AGREED_BINS
 from tests.components.boosting.secret_shared.consortium import (
     CANARIES,
     MAX_BIN,
@@ -35,6 +36,7 @@ from tests.components.boosting.secret_shared.consortium import (
     SIDES,
     SPLIT,
     Consortium,
+    assert_declared,
     consortium,
     draw_table,
     parameters_of,
@@ -105,6 +107,16 @@ def test_match_train_and_score(tmp_path, kind, plan):
     np.testing.assert_allclose(arrays["margins_0"].T.squeeze(), wanted, rtol=0, atol=2e-5 * scale)
     count = len(told)
     outputs = agreement.outputs
+    for run in one.ended.values():
+        for party in one.layout.parties:
+            assert_declared(run[party].counts["revealed"])
+    matched = one.ended["match"]
+    shared = [party for group in one.layout.groups if len(group) > 1 for party in group]
+    numeric = len(one.layout.cut_together(one.schema))
+    for party, record in one.records.items():
+        # Ids are shown once in each group, and of a cut point each of 32 halvings and its side.
+        assert matched[party].counts["revealed"].get("ids", 0) == record.rows * shared.count(party)
+        assert matched[party].counts["revealed"].get("cuts", 0) == 33 * numeric * (MAX_BIN - 1)
     for party in one.layout.parties:
         assert ended[party].counts["revealed"] == {
             "margins": outputs * count,
@@ -235,20 +247,10 @@ def test_the_agreement_has_the_shapes_the_model_is_stored_in(tmp_path):
             assert {name: stored[name].shape for name in stored} == shapes | {"tag": ()}
 
 
-def test_an_owner_whose_rows_are_of_another_matching_is_told_so(tmp_path):
-    """As a backup leaves them: in another order than the other owner's."""
-    one = consortium(tmp_path, draw_table("binary", 300), Vertical(columns=SIDES))
-    agreement = training_agreement(one.schema, one.layout, one.match(), parameters_of(rounds=1, max_depth=2))
-    result = tmp_path / "match" / "insurer" / "result.json"
-    result.write_text(json.dumps(json.loads(result.read_text()) | {"token": "earlier"}))
-    with pytest.raises(InvalidInput, match=f"'insurer'.*earlier.*{agreement.matchings[1]}"):
-        one.train(agreement)
-
-
 def test_too_few_rows_for_any_cut_point_are_told_so(tmp_path):
     """Between owners of the same columns, none of which has gaps or categories."""
     table = draw_table("binary", 60)
     schema = table.schema.model_copy(update={"features": {"age": table.schema.features["age"]}})
     one = consortium(tmp_path, Table(schema, table.columns), Even(owners=2))
-    with pytest.raises(InvalidInput, match=f"10 training rows a bin.*max_bin .now {MAX_BIN}"):
+    with pytest.raises(InvalidInput, match=f"10 training rows a bin.*max_bin .now {MAX_BIN}.*{AGREED_BINS}"):
         training_agreement(one.schema, one.layout, one.match(), parameters_of())

@@ -1,7 +1,7 @@
 """What a party sees of a training is noise, of a shape that public numbers fix; nothing comes out but what is declared.
 
-Everything received is looked at, the dealer's words and opened values too. The one exception is `bins.map`, whose
-octets are few of their kind: its own test, of the histograms, shows its distribution.
+Everything received is looked at, the dealer's words and opened values too. All of it is uniform octet by octet but
+`bins.map`, which is uniform among the maps with as many slots in each chunk and is judged as that.
 """
 
 import pickle
@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, chi2
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -19,8 +19,10 @@ from sklearn.preprocessing import StandardScaler
 from components.boosting.secret_shared import OPENED, open_model, train
 from components.boosting.secret_shared.grow import Level
 from components.boosting.secret_shared.objective import base_margins
+from components.mpc.chunks import chunk_capacity
 from components.mpc.randomness import Keystream
 from components.mpc.simulate import simulate
+from tests.components.boosting.secret_shared.consortium import assert_declared
 
 MAP = "bins.map"
 OBJECTIVES = ("binary:logistic", "reg:squarederror", "multi:softprob")
@@ -47,7 +49,7 @@ def by_mode(monkeypatch, mode):
 
 
 def judged(harness, runs, *, together: bool):
-    """Without the map; `together` judges sites of few octets as one."""
+    """Without the map, which `assert_maps_uniform` judges; `together` judges sites of few octets as one."""
     count = defaultdict(int)
     for run in runs:
         for party, received in enumerate(run.received):
@@ -65,6 +67,49 @@ def judged(harness, runs, *, together: bool):
             received.append(harness.Received(messages))
         kept.append(harness.Run(run.results, received, run.engines))
     return kept
+
+
+def maps_received(agreement, runs):
+    """By receiver, sender and map of the sender: all that arrived, (samples, slots), and the number of chunks."""
+    maps = defaultdict(list)
+    for run in runs:
+        for party, received in enumerate(run.received):
+            octets = defaultdict(list)
+            for site, sender, content in received.messages:
+                if site == MAP:
+                    octets[sender].append(content)
+            for sender, parts in octets.items():
+                rest = np.concatenate(parts)
+                for number, block in enumerate(agreement.blocks):
+                    if block.owner != sender:
+                        continue
+                    capacity = chunk_capacity(block.rows)
+                    chunks = -(-block.rows // capacity) + agreement.slots
+                    slots = chunks * capacity
+                    size = 2 * slots * len(block.features)
+                    values, rest = rest[:size].view(np.uint16), rest[size:]
+                    maps[party, number, chunks] += list(values.reshape(-1, slots))
+                    padding = -size % 8
+                    assert not rest[:padding].any()
+                    rest = rest[padding:]
+                assert len(rest) == 0
+    return {(party, number): (np.array(found), chunks) for (party, number, chunks), found in maps.items()}
+
+
+def assert_maps_uniform(agreement, runs, alarm):
+    """As many slots in every chunk, and which they are is chance: neither bins nor rows have a place of their own."""
+    found = maps_received(agreement, runs)
+    for maps, chunks in found.values():
+        samples, slots = maps.shape
+        held = np.array([np.bincount(one, minlength=chunks) for one in maps])
+        assert (held == slots // chunks).all()
+        seen = np.array([np.bincount(maps[:, slot], minlength=chunks) for slot in range(slots)])
+        # Of uniform permutations (slots - 1) / slots times the usual statistic is chi-square, about (Anderson 1959).
+        expected = samples / chunks
+        statistic = (slots - 1) / slots * np.sum((seen - expected) ** 2) / expected
+        freedom = (slots - 1) * (chunks - 1)
+        assert alarm < chi2.sf(statistic, freedom) < 1 - alarm, f"chi-square {statistic:.0f} of {freedom}"
+    return len(found)
 
 
 @pytest.mark.parametrize(
@@ -122,12 +167,16 @@ def test_no_word_of_a_partys_stream_is_drawn_twice(boosting, harness, recorded, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("mode", ["dense", "permutation"])
 @pytest.mark.parametrize(
     ("objective", "layout"), list(zip(OBJECTIVES, ["vertical", "horizontal", "vertical"], strict=True))
 )
-def test_every_site_by_itself_is_uniform(boosting, harness, recorded, objective, layout):
+def test_every_site_by_itself_is_uniform(boosting, harness, recorded, monkeypatch, objective, layout, mode):
     """Trees enough that each of their words is seen often; and intercepts, of which a training has one, of many."""
+    by_mode(monkeypatch, mode)
     data = boosting.draw_bins(64, 3, objective=objective, missing=0.1, categorical=1)
+    # One owner's bins as unlike noise as can be.
+    data.bins[:, 0] = 3
     runs = [recorded(data, layout, rounds=8, max_depth=2, min_child_weight=0.5) for _ in range(32)]
     many = boosting.agree(data, layout, 2, boosting.settings()).model_copy(update={"outputs": 64})
 
@@ -137,6 +186,18 @@ def test_every_site_by_itself_is_uniform(boosting, harness, recorded, objective,
 
     runs += [harness.run_recorded(intercepts) for _ in range(4)]
     harness.assert_uniform(judged(harness, runs, together=False))
+    agreement = boosting.agree(data, layout, 2, boosting.settings())
+    assert assert_maps_uniform(agreement, runs, harness.FALSE_ALARM) == (2 if mode == "permutation" else 0)
+
+
+@pytest.mark.slow
+def test_a_map_that_follows_the_rows_is_noticed(boosting, harness, recorded, monkeypatch):
+    by_mode(monkeypatch, "permutation")
+    monkeypatch.setattr(Keystream, "permutation", lambda self, size: np.arange(size, dtype=np.int32))
+    data = boosting.draw_bins(64, 3, missing=0.1, categorical=1)
+    runs = [recorded(data, rounds=1, max_depth=1) for _ in range(32)]
+    with pytest.raises(AssertionError):
+        assert_maps_uniform(boosting.agree(data, "vertical", 2, boosting.settings()), runs, harness.FALSE_ALARM)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -163,6 +224,9 @@ def test_nothing_is_revealed_before_the_model_is_opened(boosting, harness):
     run = harness.run_recorded(program)
     assert seen == [{}, {}, {}]
     assert run.results == [True, False]
+    for engine in run.engines:
+        assert set(engine.revealed) == set(OPENED)
+        assert_declared(engine.revealed)
     at = [[site for site, _, _ in received.messages if site.startswith("reveal")] for received in run.received]
     assert at == [[], [f"reveal {name}" for name in OPENED]]
     assert run.received[1].messages[-1][0] == f"reveal {OPENED[-1]}"

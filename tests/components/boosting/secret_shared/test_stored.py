@@ -164,12 +164,41 @@ def test_files_are_few_and_their_owners_alone(going_on, tmp_path):
         ]
 
 
-def test_a_gap_ends_what_is_finished(tmp_path):
-    for number in (1, 2, 4):
-        np.savez(tmp_path / f"round_{number:05d}.npz", tag=np.array("try"))
-    (tmp_path / "round_00003.try.part").touch()
-    assert list(finished_rounds(tmp_path)) == [1, 2]
-    assert finished_rounds(tmp_path / "nowhere") == {}
+@pytest.fixture
+def shares(tmp_path):
+    """Three rounds of one try, as far as their names and tags go."""
+    names = ["base", "margins_00002", "margins_00003", *(f"round_{number:05d}" for number in (1, 2, 3))]
+    for name in names:
+        np.savez(tmp_path / f"{name}.npz", tag=np.array("try"))
+    return tmp_path
+
+
+def test_a_gap_ends_what_is_finished(shares):
+    assert list(finished_rounds(shares)) == [2, 3]
+    (shares / "round_00003.npz").rename(shares / "round_00004.npz")
+    (shares / "round_00003.try.part").touch()
+    assert list(finished_rounds(shares)) == [2]
+    assert finished_rounds(shares / "nowhere") == {}
+
+
+@pytest.mark.parametrize("harm", ["torn", "empty", "no archive", "no tag", "gone"])
+@pytest.mark.parametrize(
+    ("name", "left"), [("base", []), ("round_00003", [2]), ("margins_00003", [2]), ("margins_00002", [3])]
+)
+def test_a_file_that_is_not_whole_is_not_there(shares, harm, name, left):
+    path = shares / f"{name}.npz"
+    match harm:
+        case "torn":
+            path.write_bytes(path.read_bytes()[:-40])
+        case "empty":
+            path.write_bytes(b"")
+        case "no archive":
+            path.write_bytes(b"shares")
+        case "no tag":
+            np.savez(path, words=np.zeros(3))
+        case _:
+            path.unlink()
+    assert list(finished_rounds(shares)) == left
 
 
 def test_what_was_left_half_written_is_cleared_away(going_on, tmp_path):

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import xgboost
 
+from components.boosting.histogram.booster import to_booster
 from components.boosting.histogram.objective import intercept
 from components.boosting.histogram.planner import Planner
 from components.boosting.histogram.rows import Rows
 from components.boosting.histogram.terms import Terms
-from components.boosting.histogram.tree import to_booster
 from components.boosting.pooled import Progress
 from components.errors import InvalidInput
 
