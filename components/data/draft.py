@@ -67,6 +67,8 @@ def draft_schema(
         A named column is absent, or no column can be the label or the person.
     """
     columns = plain(columns)
+    if not len(columns):
+        raise InvalidInput(f"{name} has column names and no rows; a schema is guessed from values")
     for role, given in (("label", label), ("person", person), ("time", time)):
         if given is not None and given not in columns.column_names:
             hint = suggestion(given, columns.column_names)
@@ -148,15 +150,20 @@ def _label(columns: pa.Table, usable: list[str], taken: set, notes: list[str]) -
     free = [column for column in usable if column not in taken]
     by_name = [column for column in free if _named_like(column, LABEL_NAMES)]
     if by_name:
-        notes.append(f"'{by_name[0]}' is taken for the label, by its name")
+        others = f"; others are named like one: {listed(by_name[1:])}" if by_name[1:] else ""
+        notes.append(f"'{by_name[0]}' is taken for the label, by its name{others}")
         return by_name[0]
-    whole = [column for column in free if columns[column].null_count == 0 and not _named_like(column, GROUP_NAMES)]
-    binary = [column for column in whole if pc.count_distinct(columns[column]).as_py() == 2]
+    binary = [
+        column
+        for column in free
+        if not _named_like(column, GROUP_NAMES) and pc.count_distinct(columns[column]).as_py() == 2
+    ]
     if not binary:
         raise InvalidInput(
             f"no column looks like the label, by its name or by having two values; name it (--label): {listed(free)}"
         )
-    notes.append(f"'{binary[-1]}' is taken for the label, as the last column of two values")
+    others = f"; others of two values: {listed(binary[:-1])}" if binary[1:] else ""
+    notes.append(f"'{binary[-1]}' is taken for the label, as the last column of two values{others}")
     return binary[-1]
 
 

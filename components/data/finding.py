@@ -78,11 +78,22 @@ class Inspected:
 
 
 def suggestion(column: str, names: Iterable[str], *, taken: Iterable[str] = ()) -> str:
-    """Of a column that is not there: which of `names`, `taken` ones apart, it may have been misspelt as; or all."""
+    """Of a column that is not there: which of `names`, `taken` ones apart, it may have been misspelt as; or all.
+
+    Where no name is like one of `taken`, the names may be somebody's values under no header, and are not repeated.
+    """
     names, taken = list(names), set(taken)
-    lower = {name.strip().lower(): name for name in names if name not in taken}
+    known = {_folded(name) for name in taken}
+    if taken and not any(_folded(name) in known for name in names):
+        columns = "1 column is" if len(names) == 1 else f"{len(names)} columns are"
+        return f"none of its {columns} known; its first line must name the columns"
+    lower = {_folded(name): name for name in names if name not in taken}
     close = get_close_matches(column.lower(), lower, n=1, cutoff=0.6)
     return f"did you mean '{lower[close[0]]}'?" if close else f"it has {listed(names)}"
+
+
+def _folded(name: str) -> str:
+    return name.strip().lower()
 
 
 def listed(names: Iterable[str], *, most: int = 8) -> str:

@@ -2,7 +2,7 @@
 
 The causal order is the code's order: who a person is and what they were exposed to (`_draw_causes`), the risk that
 follows (`_relative_risk`), and what medicine has on record of those with and without the disease (`_draw_records`).
-Relative risks multiply, which gives the published prevalence and sex ratio in closed form. At 0.34 % a gate would need
+Relative risks multiply, which gives the published prevalence and sex ratio in closed form. At 0.309 % a gate would need
 a million rows, so `case_share` draws a case-control sample instead: cases and controls are each distributed as in the
 population, only their proportion differs, and scores must not be read as a person's risk.
 
@@ -13,8 +13,8 @@ Wallin et al., Neurology 92, 2019. By ethnicity 161 (Hispanic), 298 (Black), 375
 Hittle et al., JAMA Neurology 80, 2023. That mononucleosis, smoking, obesity in youth and little vitamin D add to the
 risk: Ascherio and Munger, Seminars in Neurology 36, 2016. More visits before recognition (rate ratio 1.2 to 1.9):
 Wijnands et al., Lancet Neurology 16, 2017. Optic neuritis 115 per 100 000: Braithwaite et al., JAMA Neurology 77, 2020.
-The prevalence used, shares of the population, sizes of all other risks, rates of symptoms and laboratory findings are
-assumptions in the published direction, not published figures.
+Shares of the population, sizes of all other risks, rates of symptoms and laboratory findings are assumptions in the
+published direction, not published figures.
 """
 
 from collections.abc import Mapping
@@ -28,8 +28,8 @@ from components.data.schema import BinaryLabel, Feature, Group, Schema
 from components.data.table import Table
 from components.errors import InvalidInput
 
-PREVALENCE = 0.0034
-"""Of MS among adults, in the whole population: an assumption, a tenth above what was published for 2010."""
+PREVALENCE = 0.00309
+"""Of MS among US adults in 2010, cumulated over ten years (Wallin et al.)."""
 
 FEMALE_RISK = 2.8
 NORTHERN_RISK = 1.3

@@ -64,6 +64,10 @@ def read_columns(path: Path | str) -> pa.Table:
     """Every column of a file whose schema is yet to be written, types as Arrow infers them."""
     path = readable(path)
     names = column_names(path)
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InvalidInput(
+            f"column '{twice}' occurs {names.count(twice)} times in {path.name}; give each column a name of its own"
+        )
     return _parquet(path, names) if path.suffix.lower() == ".parquet" else _csv(path, names, ())
 
 
@@ -150,7 +154,7 @@ def _ragged(path: Path, parse: pa.csv.ParseOptions, convert: pa.csv.ConvertOptio
     first = rows[0]
     return InvalidInput(
         f"row {first.number} of {path.name} has {first.actual_columns} values where the header names "
-        f"{first.expected_columns} columns; quote values that hold commas ({len(rows)} such rows)"
+        f"{first.expected_columns} columns; quote values that hold commas ({len(rows)} such row{'s'[: len(rows) - 1]})"
     )
 
 

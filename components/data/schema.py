@@ -241,6 +241,8 @@ def _wanted(finding: dict) -> str:
             return "it must be a whole number"
         case "float_parsing" | "float_type":
             return "it must be a number"
+        case "string_type":
+            return "it must be text; put it in quotes"
         case "literal_error":
             return f"it must be {limits['expected']}"
         case "too_short":

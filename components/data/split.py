@@ -20,6 +20,9 @@ SHARES = (0.55, 0.15, 0.30)
 SALT = "troth"
 """Public text that fixes who is where, unless another is given."""
 
+_BLOCK = 1 << 14
+"""Rows whose persons are hashed at a time, so that texts and hashes never lie in memory all at once."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -49,15 +52,18 @@ def split_of(persons: np.ndarray, salt: str, shares: tuple[float, float, float] 
     """
     if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
         raise InvalidInput(f"shares are {tuple(shares)}; they must be three positive numbers that sum to 1")
-    # Rows of one person mostly stand together, so one hash serves them all.
-    first = np.ones(len(persons), dtype=bool)
-    first[1:] = persons[1:] != persons[:-1]
     # The first 64 bits of SHA-256 over salt and person: a standard hash, so that no library's update moves anybody.
     before, sha256 = f"{salt}\n".encode(), hashlib.sha256
-    hashed = b"".join([sha256(before + person.encode()).digest() for person in persons[first].tolist()])
-    draws = np.frombuffer(hashed, dtype=">u8")[::4]
     edges = np.cumsum(shares[:2]) * 2.0**64
-    return np.searchsorted(edges, draws.astype(np.float64), side="right").astype(np.int8)[np.cumsum(first) - 1]
+    parts = np.empty(len(persons), dtype=np.int8)
+    for start in range(0, len(persons), _BLOCK):
+        some = persons[start : start + _BLOCK]
+        # Rows of one person mostly stand together, so one hash serves them all.
+        first = np.append(True, some[1:] != some[:-1])
+        hashed = b"".join([sha256(before + person.encode()).digest() for person in some[first].tolist()])
+        draws = np.frombuffer(hashed, dtype=">u8")[::4].astype(np.float64)
+        parts[start : start + _BLOCK] = np.searchsorted(edges, draws, side="right")[np.cumsum(first) - 1]
+    return parts
 
 
 def split_table(table: Table, salt: str, shares: tuple[float, float, float] = SHARES) -> Split:

@@ -201,7 +201,13 @@ def _without_fractions(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _as_strings(column: pa.ChunkedArray) -> np.ndarray:
-    return as_text(column).to_numpy().astype(str)
+    text = as_text(column)
+    longest = max(pc.max(pc.utf8_length(text)).as_py() or 1, len("None") if text.null_count else 1)
+    strings = np.empty(len(text), dtype=f"<U{longest}")
+    for start in range(0, len(text), _BLOCK):
+        # Python's own strings on the way are many times as large.
+        strings[start : start + _BLOCK] = text.slice(start, _BLOCK).to_numpy()
+    return strings
 
 
 def _kind_and_values(column: pa.ChunkedArray) -> tuple[str, bytes]:

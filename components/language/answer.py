@@ -14,6 +14,7 @@ from components.data.predictions import Predictions
 from components.data.schema import BinaryLabel, MulticlassLabel
 from components.data.texts.align import slots_of, tags_of, words_of
 from components.data.texts.corpus import Corpus, Labels, Slot
+from components.language.decode import decode
 from components.language.encode import IGNORED, Encoded, encode
 from components.language.metrics import TextMetrics, slots_right, text_metrics
 from components.language.model import LanguageModel
@@ -52,9 +53,13 @@ def answer(model: LanguageModel, corpus: Corpus, *, encoded: Encoded | None = No
             batch = encoded.batch(rows)
             intent_logits, slot_logits = model.network(batch.inputs, batch.mask)
             scores[rows] = intent_logits.softmax(dim=1).numpy()
-            best, words = slot_logits.argmax(dim=2).numpy(), (batch.tags != IGNORED).numpy()
-            for row, here, first in zip(rows, best, words, strict=True):
-                tags[row] = tuple(names[here[first]])
+            words = (batch.tags != IGNORED).numpy()
+            counts = words.sum(axis=1)
+            # Words first, in their order, and what is between them after.
+            order = np.argsort(~words, axis=1, kind="stable")[:, : counts.max(initial=0)]
+            best = decode(np.take_along_axis(slot_logits.numpy(), order[:, :, None], axis=1), counts)
+            for row, here, count in zip(rows, best, counts, strict=True):
+                tags[row] = tuple(names[here[:count]])
     return Answers(model.labels, scores, tuple(tags))
 
 

@@ -23,7 +23,11 @@ class BiLSTM(nn.Module):
 
     def forward(self, tokens: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, T) ids and mask to (B, K) intent and (B, T, S) slot logits."""
-        embedded = self.dropout(self.embedding(tokens))
+        return self.read(self.embedding(tokens), mask)
+
+    def read(self, embedded: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `forward`, from (B, T, D) embeddings, which need not be those of words."""
+        embedded = self.dropout(embedded)
         ahead, _ = self.forwards(embedded)
         back, _ = self.backwards(reversed_within(embedded, mask))
         return self.heads(torch.cat([ahead, reversed_within(back, mask)], dim=2), mask)

@@ -69,6 +69,13 @@ class Encoded:
             rows,
         )
 
+    def take(self, rows: np.ndarray) -> "Encoded":
+        """The utterances at `rows` (indices), in that order."""
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        at = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
+        return Encoded(self.inputs[at], self.tags[at], offsets, self.intents[rows])
+
     def by_length(self, size: int) -> list[np.ndarray]:
         """Rows in batches of `size` that need little padding, every row once."""
         order = np.argsort(self.lengths, kind="stable")

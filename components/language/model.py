@@ -55,7 +55,7 @@ class FrozenParameters(_Frozen):
 
     kind: Literal["frozen"] = "frozen"
     layers: tuple[Annotated[int, Field(ge=-7, le=6)], ...] = Field(
-        (3, 6),
+        (0, 2, 4, 6),
         min_length=1,
         max_length=7,
         description="Layers whose features stand side by side; 0 is the embeddings, 6 the last.",
@@ -66,7 +66,8 @@ class FrozenParameters(_Frozen):
         le=384,
         description="Principal directions, of public texts, that are kept of the features; 0 for all.",
     )
-    neighbours: int = Field(2, ge=0, le=5, description="Tokens on either side that a slot tag is read from.")
+    neighbours: int = Field(1, ge=0, le=5, description="Tokens on either side that a slot tag is read from.")
+    context: bool = Field(True, description="Whether a slot tag is read from the mean of all tokens too.")
     hidden: int = Field(0, ge=0, le=4096, description="Width of a layer before the outputs; 0 for none.")
     dropout: float = Field(0.0, ge=0, lt=1)
 
@@ -79,6 +80,7 @@ class AdaptedParameters(_Frozen):
     alpha: float = Field(16, gt=0, le=1000, description="The adapter counts alpha / rank.")
     blocks: int = Field(6, ge=1, le=6, description="Last blocks of the encoder that are adapted.")
     neighbours: int = Field(2, ge=0, le=5)
+    context: bool = True
     hidden: int = Field(0, ge=0, le=4096)
     dropout: float = Field(0.1, ge=0, lt=1)
 
@@ -169,7 +171,7 @@ def _network(parameters: ModelParameters, vocabulary: int, intents: int, tags: i
             shape = parameters.model_dump(include={"width", "layers", "heads", "inner", "dropout"})
             return Transformer(vocabulary, intents, tags, positions=POSITIONS, **shape)
     encoder = load_encoder()
-    shape = parameters.model_dump(include={"neighbours", "hidden", "dropout"})
+    shape = parameters.model_dump(include={"neighbours", "context", "hidden", "dropout"})
     width = encoder.tokens.embedding_dim
     if isinstance(parameters, FrozenParameters):
         width *= len(parameters.layers)

@@ -2,7 +2,8 @@
 
 Noise of private training grows with the number of weights, and a common mean that every token shares spends the clipped
 gradient on what tells nothing. Both go where features are centred and projected on principal directions before any
-private text is seen. The directions come from generated commands alone, so they cost no privacy.
+private text is seen. Noise falls on all directions alike while features lie along few, so these are drawn together. All
+of it comes from generated commands alone, so it costs no privacy.
 """
 
 from functools import partial
@@ -19,6 +20,10 @@ from components.language.vocabulary import PieceVocabulary
 
 COMMANDS = 1500
 """Public utterances the directions are found on; they have some 20 000 tokens."""
+EVENNESS = 0.5
+"""0 leaves a direction's variance v as it is, 1 makes all alike: a direction counts v^((1 - EVENNESS) / 2)."""
+LENGTH = 4.0
+"""Of a token's projected features, as a root mean square."""
 
 
 def public_projection(
@@ -30,7 +35,8 @@ def public_projection(
     seed: int,
     languages: tuple[str, ...],
 ) -> None:
-    """Set `projection` (D to k) to W (x - mean), W the k principal directions of features of commands in `languages`.
+    """Set `projection` (D to k) to W (x - mean), W the k principal directions of features of commands in `languages`,
+    each in the scale that `EVENNESS` and `LENGTH` give it.
 
     Languages without a grammar are left out; English stands in where none has one.
     """
@@ -39,10 +45,13 @@ def public_projection(
     encoded = encode(commands, vocabulary, home_labels(spoken))
     features = with_features(encoded, partial(encoder, layers=layers)).inputs.astype(np.float64)
     mean = features.mean(axis=0)
-    _, directions = np.linalg.eigh(np.cov(features, rowvar=False))
-    chosen = directions[:, ::-1][:, : projection.out_features].T
+    variances, directions = np.linalg.eigh(np.cov(features, rowvar=False))
+    variances, chosen = variances[::-1][: projection.out_features], directions[:, ::-1][:, : projection.out_features].T
     # A direction and its opposite are one; the sign is fixed so that the same texts give the same weights.
     chosen *= np.sign(chosen[np.arange(len(chosen)), np.abs(chosen).argmax(axis=1)])[:, None]
+    variances = np.maximum(variances, 1e-6 * variances[0])
+    evened = variances ** (1 - EVENNESS)
+    chosen *= LENGTH * np.sqrt(evened / evened.sum() / variances)[:, None]
     with torch.no_grad():
         projection.weight.copy_(torch.from_numpy(np.ascontiguousarray(chosen)))
         projection.bias.copy_(torch.from_numpy(-chosen @ mean))

@@ -66,8 +66,12 @@ class Encoder(nn.Module):
 
     def forward(self, tokens: torch.Tensor, mask: torch.Tensor, layers: tuple[int, ...] = (-1,)) -> torch.Tensor:
         """(B, T, D) features; those of several layers side by side, 0 being the embeddings and -1 the last."""
-        places = torch.arange(tokens.shape[1]).expand_as(tokens)
-        features = self.dropout(self.normalise(self.tokens(tokens) + self.positions(places)))
+        return self.read(self.tokens(tokens), mask, layers)
+
+    def read(self, embedded: torch.Tensor, mask: torch.Tensor, layers: tuple[int, ...] = (-1,)) -> torch.Tensor:
+        """As `forward`, from (B, T, D) embeddings, which need not be those of words."""
+        places = torch.arange(mask.shape[1]).expand_as(mask)
+        features = self.dropout(self.normalise(embedded + self.positions(places)))
         # A row of padding alone would attend to nothing and become NaN; its own first place is harmless.
         seen = mask | (places == 0)
         kept = [features]

@@ -20,7 +20,7 @@ that must agree, `ledger` adds up all trainings on a data set and refuses the on
 
 **What it rests on.** Losses by example that depend on that example alone, which `verify` checks before the first step;
 randomness of the operating system (`randomness`); a training that shows its models, never its losses or batches.
-Rounding in single precision is outside the account (`noise`).
+Norms are never rounded down (`bookkeeping.rounding`); rounding of the sum itself is outside the account (`noise`).
 
 **Use**, as with opacus: wrap model, optimiser and data, then loop.
 
@@ -37,7 +37,7 @@ from components.privacy.clipping import Automatic, Clipping, Flat, Quantile
 from components.privacy.engines import BookKeeping, MicroBatches, OneByOne
 from components.privacy.ledger import Budget, BudgetLedger
 from components.privacy.opacus_engine import OpacusGradients
-from components.privacy.plan import Plan, constant, falling, noise_for, plan_for
+from components.privacy.plan import Plan, constant, falling, plan_for
 from components.privacy.randomness import SecureRandomness, SeededRandomness
 from components.privacy.spent import PrivacySpent, privacy_spent
 from components.privacy.steps import Steps
@@ -66,7 +66,6 @@ __all__ = [
     "Utterances",
     "constant",
     "falling",
-    "noise_for",
     "plan_for",
     "privacy_spent",
 ]

@@ -70,7 +70,7 @@ class BookKeeping:
                 loss_of_units(model, losses, part).backward()
             norms.append(tape.norms())
             add_to(total, tape.weighted_sum(weights_of(clipping, norms[-1])))
-        return ClippedSum(total, torch.cat([torch.zeros(0, dtype=torch.float64), *norms]))
+        return ClippedSum(total, torch.cat(norms) if norms else torch.zeros(0, dtype=torch.float64))
 
 
 @dataclass(frozen=True)

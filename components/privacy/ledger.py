@@ -1,10 +1,13 @@
 """The budget ledger of a data set: what all trainings on it have spent together, and the refusal of the one too many.
 
-A training reserves its whole plan before its first step, and may give back steps it never took. Renyi divergences add
-up over trainings whose parameters were chosen in the light of earlier ones (a privacy filter: Feldman and Zrnic 2021;
+A training reserves its whole plan before its first step, and none of it is given back. Renyi divergences add up
+over trainings whose parameters were chosen in the light of earlier ones (a privacy filter: Feldman and Zrnic 2021;
 Lecuyer 2021), which is not known of tighter accountants; so the total here is some 10 percent above what one training
 alone is told. Entries are lines of JSON, chained by hash, each on the disk before it is believed. Whoever can write the
 file can write another history: keep a copy of the last hash elsewhere.
+
+Plain trainings have entries too, without a budget: nothing bounds what they gave away, and the total, which counts
+private ones alone, does not say so by itself.
 """
 
 import fcntl
@@ -13,10 +16,11 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from components.durable import flush
 from components.errors import InvalidInput
 from components.privacy.renyi import renyi_epsilon
 from components.privacy.steps import Steps, merged, require_delta
@@ -26,27 +30,32 @@ GENESIS = "0" * 64
 
 @dataclass(frozen=True)
 class Budget:
-    """At most `epsilon` at `delta` for each of `units` units of the kind `unit`, over all trainings."""
+    """At most `epsilon` at `delta` for each unit of the kind `unit`, over all trainings; units may come and go."""
 
     epsilon: float
     delta: float
-    units: int
     unit: str = "utterance"
 
     def __post_init__(self):
-        require_delta(self.delta, units=self.units)
+        require_delta(self.delta)
         if not self.epsilon > 0:
             raise InvalidInput(f"a budget of epsilon {self.epsilon:g} makes no sense; it is above 0")
+
+    def __str__(self) -> str:
+        return f"epsilon {self.epsilon:g} at delta {self.delta:g} for one {self.unit}"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Line `sequence` of a ledger: training `run` has the right to `steps`; its last line counts."""
+    """Line `sequence` of a ledger: training `run` has the right to `steps`; its last line counts.
+
+    Without a `budget` it is a plain training.
+    """
 
     sequence: int
     time: str
     previous: str
-    budget: Budget
+    budget: Budget | None
     run: str
     steps: tuple[Steps, ...]
     hash: str = ""
@@ -58,10 +67,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class BudgetLedger:
-    """The ledger at `path` of one data set and its `budget`, which never changes."""
+    """The ledger at `path` of one data set and its `budget`, which never changes; None before a private training."""
 
     path: Path
-    budget: Budget
+    budget: Budget | None = None
+
+    @classmethod
+    def begun(cls, path: Path) -> "BudgetLedger":
+        """The ledger at `path` with the budget that its first private training was given."""
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        entries = (_read(line) for line in lines)
+        return cls(path, next((entry.budget for entry in entries if entry and entry.budget), None))
 
     def entries(self) -> tuple[Entry, ...]:
         """All entries, checked.
@@ -83,7 +99,7 @@ class BudgetLedger:
                 raise InvalidInput(
                     f"entry {number} of budget ledger {self.path} is damaged; restore the file from a copy"
                 )
-            if entry.budget != self.budget:
+            if entry.budget not in (None, self.budget):
                 raise InvalidInput(
                     f"budget ledger {self.path} was begun with {entry.budget}, not {self.budget}; a data set keeps the "
                     "budget it was given"
@@ -93,8 +109,14 @@ class BudgetLedger:
 
     @property
     def spent(self) -> float:
-        """Epsilon of everything reserved, at the budget's delta."""
-        return _total(self.entries(), self.budget.delta)
+        """Epsilon of everything reserved, at the budget's delta; plain trainings spend beyond it."""
+        entries = self.entries()
+        return _total(entries, self.budget.delta) if self.budget else 0.0
+
+    @property
+    def plain(self) -> int:
+        """How many plain trainings there were."""
+        return sum(entry.budget is None for entry in self.entries())
 
     @property
     def head(self) -> str:
@@ -112,11 +134,7 @@ class BudgetLedger:
         """
         with self._locked():
             entries = self.entries()
-            if any(entry.run == run for entry in entries):
-                raise InvalidInput(
-                    f"training '{run}' stands in budget ledger {self.path} already, and training again spends again; "
-                    "give the new one another name"
-                )
+            self._require_new(run, entries)
             total = _total((*entries, self._entry(entries, run, steps)), self.budget.delta)
             if total > self.budget.epsilon:
                 now = _total(entries, self.budget.delta)
@@ -126,18 +144,25 @@ class BudgetLedger:
                 )
             return self._append(self._entry(entries, run, steps))
 
-    def settle(self, run: str, steps: Sequence[Steps]) -> Entry:
-        """Give back what training `run` reserved beyond `steps`, the ones it took; it can take no more after."""
+    def note_plain(self, run: str) -> Entry:
+        """Write down that `run` trains plainly.
+
+        Raises
+        ------
+        InvalidInput
+            The run stands there already.
+        """
         with self._locked():
             entries = self.entries()
-            held = [entry for entry in entries if entry.run == run]
-            if len(held) != 1:
-                what = "was settled before" if held else "has reserved nothing"
-                raise InvalidInput(f"training '{run}' {what} in budget ledger {self.path}; nothing is given back")
-            left = {(part.noise, part.rate): part.count for part in held[0].steps}
-            if any(part.count > left.get((part.noise, part.rate), 0) for part in merged(steps)):
-                raise InvalidInput(f"training '{run}' took steps that it had not reserved in budget ledger {self.path}")
-            return self._append(self._entry(entries, run, steps))
+            self._require_new(run, entries)
+            return self._append(replace(self, budget=None)._entry(entries, run, ()))
+
+    def _require_new(self, run: str, entries: Sequence[Entry]) -> None:
+        if any(entry.run == run for entry in entries):
+            raise InvalidInput(
+                f"training '{run}' stands in budget ledger {self.path} already, and training again spends again; "
+                "give the new one another name"
+            )
 
     def _entry(self, entries: Sequence[Entry], run: str, steps: Sequence[Steps]) -> Entry:
         previous = entries[-1].hash if entries else GENESIS
@@ -157,7 +182,7 @@ class BudgetLedger:
             file.flush()
             os.fsync(file.fileno())
         if is_new:
-            _sync(self.path.parent)
+            flush(self.path.parent)
         return entry
 
     @contextmanager
@@ -166,14 +191,6 @@ class BudgetLedger:
         with self.path.with_suffix(".lock").open("ab") as file:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX)
             yield
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _total(entries: Sequence[Entry], delta: float) -> float:
@@ -185,7 +202,7 @@ def _total(entries: Sequence[Entry], delta: float) -> float:
 def _read(line: bytes) -> Entry | None:
     try:
         document = json.loads(line)
-        document["budget"] = Budget(**document["budget"])
+        document["budget"] = document["budget"] and Budget(**document["budget"])
         document["steps"] = tuple(Steps(**part) for part in document["steps"])
         entry = Entry(**document)
     except (ValueError, TypeError, KeyError):

@@ -6,8 +6,9 @@ released is round(noise) + k, which equals round(noise + k), a function of Gauss
 Rounding moves a sum of d numbers by sqrt(d) step / 2 at most, hence two neighbouring ones apart by sqrt(d) step; the
 noise is larger by just that, about one part in a million.
 
-What is left, as in every DP-SGD: clipped gradients are computed in single precision and add up to their sum with
-rounding errors near 1e-7 of its size, which the account leaves out.
+What is left, as in every DP-SGD: clipped gradients add up to their sum in single precision, with rounding errors near
+1e-7 of what their sizes add up to, which the account leaves out. That no gradient is clipped too little for a norm that
+was rounded down is seen to (`bookkeeping.rounding`).
 """
 
 import math

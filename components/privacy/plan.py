@@ -66,6 +66,7 @@ def plan_for(
     epochs: int,
     schedule: Callable[[float], float] = constant,
     unit: str = "utterance",
+    trainings: int = 1,
 ) -> Plan:
     """The plan with least noise that spends at most `epsilon` on `units` units, `batch` of them expected in a step.
 
@@ -73,6 +74,8 @@ def plan_for(
     ----------
     schedule
         From progress, 0 in the first epoch to 1 in the last, to the share of noise.
+    trainings
+        How many trainings of this plan there will be on the same data, which spend `epsilon` together.
 
     Raises
     ------
@@ -80,9 +83,9 @@ def plan_for(
         A number makes no sense, or no amount of noise does it.
     """
     require_delta(delta, units=units)
-    if not 1 <= batch <= units or epochs < 1:
+    if not 1 <= batch <= units or epochs < 1 or trainings < 1:
         raise InvalidInput(
-            f"batches of {batch} of {units} units for {epochs} epochs make no sense; take 1 to {units}, and an epoch"
+            f"batches of {batch} of {units} {unit}s for {epochs} epochs make no sense; take 1 to {units}, and an epoch"
         )
     rate, steps_an_epoch = batch / units, math.ceil(units / batch)
     shares = [schedule(epoch / max(1, epochs - 1)) for epoch in range(epochs)]
@@ -90,16 +93,10 @@ def plan_for(
         raise InvalidInput(f"the noise schedule gives a share of {min(shares):g} to an epoch; shares are above 0")
 
     def steps(noise: float) -> tuple[Steps, ...]:
-        return merged(Steps(noise * share, rate, steps_an_epoch) for share in shares)
+        return merged(Steps(noise * share, rate, steps_an_epoch * trainings) for share in shares)
 
     noise = _least_noise(steps, epsilon, delta)
     return Plan(tuple(noise * share for share in shares), rate, steps_an_epoch, delta, unit)
-
-
-def noise_for(*, epsilon: float, delta: float, rate: float, steps: int) -> float:
-    """The least noise multiplier with which `steps` steps at sampling `rate` spend at most (`epsilon`, `delta`)."""
-    require_delta(delta)
-    return _least_noise(lambda noise: (Steps(noise, rate, steps),), epsilon, delta)
 
 
 def _least_noise(steps: Callable[[float], tuple[Steps, ...]], epsilon: float, delta: float) -> float:

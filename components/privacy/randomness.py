@@ -40,6 +40,13 @@ class SecureRandomness:
             return np.ones(size, dtype=bool)
         return self._stream.draw((size,)) < np.uint64(threshold)
 
+    def kept(self, size: int, probability: float) -> tuple[np.ndarray, float]:
+        """(size,) independent events, bool, at a probability that a 65536th divides, and which that is."""
+        threshold = round(probability * 2**16)
+        if threshold >= 2**16:
+            return np.ones(size, dtype=bool), 1.0
+        return self._stream.draw((size,), np.uint16) < threshold, threshold / 2**16
+
     def ranks(self, shape: tuple[int, ...]) -> np.ndarray:
         """Uniform 64-bit words, to sort or divide things by."""
         return self._stream.draw(shape)

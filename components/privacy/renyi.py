@@ -7,7 +7,7 @@ from dp_accounting.rdp import RdpAccountant
 
 from components.privacy.steps import Steps
 
-ORDERS = (1.25, 1.5, 1.75, *range(2, 65), 80, 96, 128, 256, 512, 1024)
+ORDERS = (1.75, *range(2, 65), 80, 96, 128, 256, 512, 1024)
 
 
 def renyi_epsilon(steps: Sequence[Steps], delta: float) -> float:

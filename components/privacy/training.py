@@ -5,7 +5,7 @@
 (Abadi et al. 2016). What a step needs to be private is not left to the loop around it: the wrapper samples, refuses a
 step beyond its plan, and is told by the plan what was spent. Before the first step the engine is compared with one
 backward pass a unit on a few units, since a model that mixes examples in a way no rule foresees would void the
-guarantee silently.
+guarantee silently. Masks of dropout come from the same secret keystream as noise and sampling (`masks`).
 """
 
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ from components.errors import InvalidInput
 from components.privacy.bookkeeping.recording import recordable
 from components.privacy.clipping import Automatic, Clipping
 from components.privacy.engines import BookKeeping, Losses
+from components.privacy.masks import masked_in_secret
 from components.privacy.noise import with_noise
 from components.privacy.plan import Plan
 from components.privacy.randomness import Randomness, SecureRandomness
@@ -113,7 +114,8 @@ class PrivateTraining:
             self._verified = True
         noise = self.plan.noise[self.taken // self.plan.steps_an_epoch]
         gradient_noise = self.clipping.gradient_noise(noise)
-        summed = self._engine.clipped_sum(self.model, self._losses, rows, self.clipping, self._randomness)
+        with masked_in_secret(self._randomness):
+            summed = self._engine.clipped_sum(self.model, self._losses, rows, self.clipping, self._randomness)
         # Counted before anything is released: a step that fails halfway is paid for.
         self.taken += 1
         self._drawn = None

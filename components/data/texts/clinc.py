@@ -4,11 +4,10 @@ Read from `data_full.json` as published; its parts train, val and test are train
 of scope are an intent of their own, `oos`. There are no slots and no users.
 """
 
-import json
 from pathlib import Path
 
 from components.data.texts.corpus import Corpus, Utterance, labels_of
-from components.data.texts.lines import text_of
+from components.data.texts.lines import json_of, text_of
 from components.data.texts.split import TextSplit, checked_split
 from components.errors import InvalidInput
 
@@ -24,17 +23,14 @@ def read_clinc(folder: Path | str, *, out_of_scope: bool = True) -> TextSplit:
         The file is missing or is not what was published.
     """
     path = Path(folder) / "data_full.json"
-    try:
-        published = json.loads(text_of(path))
-    except json.JSONDecodeError as error:
-        raise InvalidInput(f"{path} is not valid JSON (line {error.lineno}); copy it again") from None
+    published = json_of(text_of(path), str(path), "copy it again")
     corpora = {}
     for part, (inside, outside) in _PARTS.items():
         utterances = []
         for key in (inside, outside) if out_of_scope else (inside,):
             try:
-                rows = [(str(text).strip(), str(intent)) for text, intent in published[key]]
-            except (KeyError, TypeError, ValueError):
+                rows = [(text.strip(), str(intent)) for text, intent in published[key]]
+            except (KeyError, TypeError, ValueError, AttributeError):
                 raise InvalidInput(f"{path} has no list '{key}' of [text, intent]; it is no CLINC150 file") from None
             utterances += [
                 Utterance(f"{key}@{number}", text, intent, group="en")

@@ -1,5 +1,6 @@
-"""Text files as lines, and the mistakes of a whole file: missing, a folder, empty, not UTF-8."""
+"""Text files as text and as JSON, and the mistakes of either, told without repeating what a file says."""
 
+import json
 from pathlib import Path
 
 from components.errors import InvalidInput
@@ -38,3 +39,42 @@ def decoded(content: bytes, path: Path | str) -> str:
             f"line {line} of {Path(path).name} is not UTF-8 text (byte 0x{content[error.start]:02x}); "
             "save the file as UTF-8"
         ) from None
+
+
+def json_of(text: str, where: str, remedy: str) -> object:
+    """JSON as values, of which every string can be written again and no key hides another.
+
+    `where` and `remedy` are the ends of the sentence about a mistake.
+
+    Raises
+    ------
+    InvalidInput
+        It is not JSON, is nested too deep for a reader, has an integer of thousands of digits, says a key of one object
+        twice, or a string holds half of a surrogate pair.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_unique)
+        # Only an escape can name half of a pair, and few texts have any.
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        line = f"line {error.lineno}, " if "\n" in text.strip() else ""
+        what = f"is not valid JSON ({error.msg} at {line}character {error.colno})"
+    except KeyError:
+        what = "says a key of one object twice, and one would hide the other"
+    except RecursionError:
+        what = "is nested too deep"
+    except UnicodeEncodeError:
+        what = "holds half of a surrogate pair (\\ud800 to \\udfff), which is no character"
+    except ValueError:
+        what = "holds an integer of thousands of digits"
+    else:
+        return value
+    raise InvalidInput(f"{where} {what}; {remedy}")
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise KeyError
+    return found

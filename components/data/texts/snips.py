@@ -6,14 +6,13 @@ published utterances, three have a slot that ends within a word; they align with
 on record.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from components.data.split import SALT, split_of
 from components.data.texts.align import misaligned, words_of
 from components.data.texts.corpus import Corpus, Slot, Utterance, labels_of
-from components.data.texts.lines import bytes_of
+from components.data.texts.lines import bytes_of, json_of
 from components.data.texts.split import TextSplit, checked_split
 from components.errors import InvalidInput
 
@@ -50,11 +49,10 @@ def read_snips(folder: Path | str) -> TextSplit:
 def _utterances(path: Path, intent: str) -> Iterator[Utterance]:
     # The files are UTF-8 but for single Latin-1 bytes (train_PlayMusic_full.json as published has one).
     text = bytes_of(path).decode("utf-8-sig", "surrogateescape").translate(_LATIN_1)
+    published = json_of(text, str(path), "copy it again")
     try:
-        entries = json.loads(text)[intent]
-        segments = [[(part["text"], part.get("entity")) for part in entry["data"]] for entry in entries]
-    except json.JSONDecodeError as error:
-        raise InvalidInput(f"{path} is not valid JSON (line {error.lineno}); copy it again") from None
+        entries = published[intent]
+        segments = [[_segment(part) for part in entry["data"]] for entry in entries]
     except (KeyError, TypeError, AttributeError):
         raise InvalidInput(
             f"{path} does not hold a list under '{intent}' of entries with 'data', a list of 'text' and 'entity'; "
@@ -64,6 +62,13 @@ def _utterances(path: Path, intent: str) -> Iterator[Utterance]:
         utterance = from_segments(f"{path.stem}@{number}", intent, parts)
         if utterance.text and misaligned(utterance, words_of(utterance.text)) is None:
             yield utterance
+
+
+def _segment(part: dict) -> tuple[str, str | None]:
+    text, slot = part["text"], part.get("entity")
+    if not isinstance(text, str) or not isinstance(slot, str | None):
+        raise TypeError
+    return text, slot
 
 
 def from_segments(row_id: str, intent: str, parts: list[tuple[str, str | None]]) -> Utterance:

@@ -1,7 +1,8 @@
 """Train, selection and gate parts of texts, split by user, and whether they can be learnt from and judged.
 
 Who speaks is in one part alone, by the same hash as for tables, so that a model is judged on people it never heard.
-Published corpora bring parts of their own; they pass the same checks.
+Published corpora bring parts of their own; they pass the same checks. Sentences go into logs: they call an intent, slot
+or group by its name where the labels are public, and by a row that has it where nobody but its owner may know it.
 """
 
 from collections import Counter
@@ -65,18 +66,24 @@ def checked_split(split: TextSplit) -> TextSplit:
     for intent, utterances in sorted(learnt.items()):
         if utterances == 1:
             raise InvalidInput(
-                f"intent '{intent}' has one example in the train part; no model learns from one: "
-                "bring more, or remove the intent"
+                f"{_intent(intent, split.train, split.labels)} has one example in the train part; no model learns from "
+                "one: bring more, or remove the intent"
             )
     for part, corpus in split.parts.items():
         _labels_known(corpus, split.labels, part)
         if missing := sorted(set(_counts(corpus)) - set(learnt)):
             raise InvalidInput(
-                f"intent '{missing[0]}' of the {part} part has no example in the train part "
+                f"{_intent(missing[0], corpus, split.labels)} of the {part} part has no example in the train part "
                 f"({len(missing)} such); bring examples, or remove it"
             )
     _groups_judged(split)
     return split
+
+
+def _intent(intent: str, corpus: Corpus, labels: Labels) -> str:
+    if labels.public and intent in labels.intents:
+        return f"intent '{intent}'"
+    return f"the intent of row {next(one.row_id for one in corpus.utterances if one.intent == intent)}"
 
 
 def _counts(corpus: Corpus) -> Counter:
@@ -98,25 +105,26 @@ def _users_apart(split: TextSplit) -> None:
 
 def _labels_known(corpus: Corpus, labels: Labels, part: str) -> None:
     for utterance in corpus.utterances:
-        unknown = next((slot.name for slot in utterance.slots if slot.name not in labels.slots), None)
+        unknown = sum(slot.name not in labels.slots for slot in utterance.slots)
         if utterance.intent not in labels.intents:
             raise InvalidInput(
-                f"intent '{utterance.intent}' (row {utterance.row_id} of the {part} part) is not among the "
-                f"{len(labels.intents)} known ones; correct it, or add it to the labels"
+                f"the intent of row {utterance.row_id} ({part} part) is not among the {len(labels.intents)} known "
+                "ones; correct it, or add it to the labels"
             )
-        if unknown is not None:
+        if unknown:
             raise InvalidInput(
-                f"slot '{unknown}' (row {utterance.row_id} of the {part} part) is not among the {len(labels.slots)} "
-                "known ones; correct it, or add it to the labels"
+                f"{unknown} of the {len(utterance.slots)} slots of row {utterance.row_id} ({part} part) are not among "
+                f"the {len(labels.slots)} known ones; correct them, or add them to the labels"
             )
 
 
 def _groups_judged(split: TextSplit) -> None:
-    everyone = Counter(utterance.group for corpus in split.parts.values() for utterance in corpus.utterances)
+    everyone = [utterance for corpus in split.parts.values() for utterance in corpus.utterances]
     judged = {utterance.group for utterance in split.gate.utterances}
-    for level, utterances in sorted(everyone.items()):
-        if level != UNKNOWN and level not in judged:
+    for utterance in everyone:
+        if utterance.group not in (UNKNOWN, *judged):
             raise InvalidInput(
-                f"group '{split.gate.grouping}={level}' has {utterances} utterances, none of which the gate would "
-                "judge; merge the level with another, or bring more users"
+                f"the gate would judge none of the {sum(one.group == utterance.group for one in everyone)} utterances "
+                f"whose {split.gate.grouping} is that of row {utterance.row_id}; merge this level with another, or "
+                "bring more users"
             )

@@ -16,11 +16,11 @@ from torch.nn import functional
 
 from components.data.texts.align import words_of
 from components.data.texts.corpus import Corpus
+from components.data.texts.own import MOST_WORDS
 from components.errors import InvalidInput
 from components.language.privatise.latent_noise import LatentNoise, Randomness
 from components.language.vocabulary import PADDING, WordVocabulary
 
-MOST_WORDS = 40
 _END = PADDING
 
 
@@ -57,13 +57,16 @@ class Rewriter(nn.Module):
         state, before = self._start(latent), torch.zeros(len(latent), 1, self.embedding.embedding_dim)
         never = torch.zeros(len(self.vocabulary), dtype=torch.bool)
         never[1 : 1 + self.vocabulary.endings] = True  # ids of endings are no words
-        chosen = []
+        chosen, ended = [], torch.zeros(len(latent), dtype=torch.bool)
         for place in range(MOST_WORDS):
             states, state = self.decoder(torch.cat([before, latent[:, None]], dim=2), state)
             logits = self.output(states[:, 0]).masked_fill(never, -torch.inf)
             if place == 0:
                 logits[:, _END] = -torch.inf
             chosen.append(logits.argmax(dim=1))
+            ended |= chosen[-1] == _END
+            if ended.all():
+                break
             before = self.embedding(chosen[-1])[:, None]
         return [self._until_the_end(row) for row in torch.stack(chosen, dim=1).tolist()]
 
@@ -148,7 +151,7 @@ def rewrite(rewriter: Rewriter, corpus: Corpus, noise: LatentNoise, randomness: 
 
 
 def _ids(vocabulary: WordVocabulary, corpus: Corpus) -> tuple[torch.Tensor, torch.Tensor]:
-    """(n, T) ids, 0 after the end, and (n,) lengths; words beyond the fortieth are cut."""
+    """(n, T) ids, 0 after the end, and (n,) lengths; words beyond the most are cut."""
     rows = []
     for utterance in corpus.utterances:
         words = [utterance.text[start:end] for start, end in words_of(utterance.text)[:MOST_WORDS]]

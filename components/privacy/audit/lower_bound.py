@@ -8,7 +8,8 @@ its true and false positive rates have Clopper-Pearson bounds, and (epsilon, del
 n samples can show no more than about ln(n / 4). If the worlds differ like two normal distributions, which DP-SGD's sums
 of noise nearly do, mu = z(TPR) - z(FPR) at a comfortable threshold says far more (Nasr et al. 2023). With many canaries
 in one run, how many of the auditor's guesses are right is bounded under every epsilon (Steinke, Nasr, Jagielski 2023,
-thm 5.2).
+thm 5.2); m canaries show no more than if every guess were right, which the term 2 m delta holds down further. An audit
+that could not have shown what is claimed cannot refute it either, and has to say so.
 """
 
 import math
@@ -20,6 +21,8 @@ from components.errors import InvalidInput
 
 MOST = 50.0
 """Epsilon above which no bound is looked for."""
+NEARLY = 0.9
+"""Of what guesses about all canaries could show: for little more, half as many again would be guessed, unsurely."""
 
 
 def two_world_bound(with_it: np.ndarray, without: np.ndarray, *, delta: float, confidence: float = 0.95) -> float:
@@ -66,6 +69,22 @@ def one_run_bound(*, canaries: int, guesses: int, right: int, delta: float, conf
     if likely(0.0) >= 0:
         return 0.0
     return MOST if likely(MOST) < 0 else float(optimize.brentq(likely, 0.0, MOST))
+
+
+def guesses_for(*, canaries: int, delta: float, confidence: float = 0.95) -> int:
+    """How many guesses to make about `canaries`: the fewest that could show nine tenths of what guessing all could.
+
+    Chosen before anything is seen. With the guesses grows what could be shown, and how many of them are unsure.
+    """
+
+    def most(guesses: int) -> float:
+        return one_run_bound(canaries=canaries, guesses=guesses, right=guesses, delta=delta, confidence=confidence)
+
+    enough, low, high = NEARLY * most(canaries), 0, canaries
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if most(middle) >= enough else (middle, high)
+    return high
 
 
 def _chance_of_right(canaries: int, guesses: int, right: int, epsilon: float, delta: float) -> float:

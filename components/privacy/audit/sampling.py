@@ -6,32 +6,38 @@ batches and how often each unit took part have the variance of binomial counts u
 shuffled.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import stats
 
 from components.errors import InvalidInput
 
 
-def poisson_p_value(present: np.ndarray, rate: float) -> float:
+def poisson_p_value(in_step: Sequence[int], of_unit: Sequence[int], rate: float) -> float:
     """The probability under Poisson sampling of counts as far from binomial as these, in mean or in spread.
 
     Parameters
     ----------
-    present
-        (steps, units) bool: who took part. Of several hundred by several hundred even slight faults show.
+    in_step, of_unit
+        (steps,) units that took part in each step and (units,) steps that each took part in. Of several hundred by
+        several hundred even slight faults show.
 
     Raises
     ------
     InvalidInput
-        There are fewer than two steps or units, or everybody always takes part.
+        There are fewer than two steps or units, or the two do not count the same.
     """
-    present = np.asarray(present, dtype=bool)
-    if present.ndim != 2 or min(present.shape) < 2 or not 0 < rate < 1:
-        raise InvalidInput(
-            f"participation of shape {present.shape} at rate {rate:g} cannot be judged; record more steps"
-        )
-    total = stats.binomtest(int(present.sum()), present.size, rate).pvalue
-    spreads = [_spread(present.sum(axis=axis), present.shape[axis], rate) for axis in (0, 1)]
+    in_step, of_unit = np.asarray(in_step), np.asarray(of_unit)
+    steps, units, taken = len(in_step), len(of_unit), int(in_step.sum())
+    if taken != of_unit.sum():
+        raise InvalidInput(f"steps count {taken} and units {of_unit.sum()} that took part; count the same samples")
+    if rate == 1:
+        return float(taken == steps * units)  # everybody takes part, and nothing is left to chance
+    if min(steps, units) < 2 or not 0 < rate < 1:
+        raise InvalidInput(f"{steps} steps of {units} units at rate {rate:g} cannot be judged; record more steps")
+    total = stats.binomtest(taken, steps * units, rate).pvalue
+    spreads = [_spread(counts, of, rate) for counts, of in ((in_step, units), (of_unit, steps))]
     return min(1.0, 3 * min(total, *spreads))
 
 

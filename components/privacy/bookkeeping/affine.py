@@ -7,6 +7,8 @@ the bias. Its norm needs no G,
     |G|^2 = sum_ij G_ij^2                            "direct", S d p operations and d p numbers,
 
 the cheaper of which is taken; the sum over units with weights w is sum_n w_n G_n = sum_{n,s} b_ns (w_n a_ns)^T.
+Inner products are in single precision as the model is, and a norm is made larger by what that may have cost it
+(`rounding`): no norm is below the exact one of these a and b.
 A bias is an input that is 1 everywhere, so each adds 1 to a_s . a_t. Several inputs of one output (an LSTM's x and h)
 share b_s . b_t.
 """
@@ -19,10 +21,11 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from components.privacy.bookkeeping.gram import lower_gram, sum_of_products
+from components.privacy.bookkeeping.rounding import rounding
 from components.privacy.bookkeeping.whole import Whole
 
-DIRECT_NUMBERS = 1 << 23
-"""Numbers of materialised gradients at a time: 32 MiB in single precision."""
+DIRECT_NUMBERS = 1 << 22
+"""Numbers of materialised gradients at a time: 32 MiB in double precision."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,23 @@ class Affine:
             yield Whole(bias, self.gradient.sum(1))
 
     def squared_norms(self) -> Tensor:
-        """(units,) squared norms of the gradient of all its parameters together."""
+        """(units,) squared norms of the gradient of all its parameters together, none below the exact one."""
         positions, width = self.gradient.shape[1:]
         if positions == 1:
             return self._single_position()
         ghost = positions * (width + sum(values.shape[2] for values in self.inputs))
         direct = width * sum(values.shape[2] for values in self.inputs)
         return self._ghost() if ghost < direct or not self.inputs else self._direct()
+
+    @property
+    def roundings(self) -> int:
+        """Operations in a row that lead to a term of the squared norm: two inner products, then their product."""
+        return self.gradient.shape[2] + sum(values.shape[2] + 1 for values in self.inputs) + 3
+
+    def reach(self) -> Tensor:
+        """(units,) sum_s |a_s| |b_s|, the most that the norm can be."""
+        squares = sum(torch.linalg.vector_norm(values, dim=2).square() for values in self.inputs)
+        return ((squares + float(len(self.biases))) ** 0.5 * torch.linalg.vector_norm(self.gradient, dim=2)).sum(1)
 
     def weighted_sums(self, weights: Tensor) -> Iterator[tuple[Parameter, Tensor]]:
         """sum_n w_n G_n for each parameter; `weights` (units,)."""
@@ -72,21 +85,27 @@ class Affine:
 
     def _single_position(self) -> Tensor:
         ones = float(len(self.biases))
-        return self.gradient[:, 0].square().sum(1) * (sum(v[:, 0].square().sum(1) for v in self.inputs) + ones)
+        found = self.gradient[:, 0].square().sum(1) * (sum(v[:, 0].square().sum(1) for v in self.inputs) + ones)
+        return found.double() + rounding(self.roundings, found, found.dtype)
 
     def _ghost(self) -> Tensor:
         similar = torch.full_like(self.gradient[:, :1, :1], len(self.biases))
         for values in self.inputs:
             similar = similar + lower_gram(values)
-        return sum_of_products(similar, lower_gram(self.gradient))
+        found = sum_of_products(similar, lower_gram(self.gradient))
+        return found + rounding(self.roundings, self.reach().square(), self.gradient.dtype)
 
     def _direct(self) -> Tensor:
-        total = len(self.biases) * self.gradient.sum(1).square().sum(1)
+        """In double precision: over many positions single precision would cost a norm too much."""
+        gradient = self.gradient.double()
+        total = len(self.biases) * gradient.sum(1).square().sum(1)
         for values in self.inputs:
-            step = max(1, DIRECT_NUMBERS // (values.shape[2] * self.gradient.shape[2]))
-            chunks = zip(self.gradient.split(step), values.split(step), strict=True)
+            step = max(1, DIRECT_NUMBERS // (values.shape[2] * gradient.shape[2]))
+            chunks = zip(gradient.split(step), values.double().split(step), strict=True)
             total = total + torch.cat([(b.transpose(1, 2) @ a).square().sum((1, 2)) for b, a in chunks])
-        return total
+        positions, width = gradient.shape[1:]
+        entries = max((values.shape[2] for values in self.inputs), default=1) * width
+        return total + rounding(2 * positions + entries, self.reach().square(), torch.float64)
 
 
 def joined(values: Tensor, size: int) -> Tensor:

@@ -13,9 +13,10 @@ FEW_THREADS = 4
 
 
 def sum_of_products(left: Tensor, right: Tensor) -> Tensor:
-    """(units,) sums of the products of two lower halves (units, S, S) of symmetric matrices, over all of them."""
+    """(units,) sums, in double precision, of products of two lower halves (units, S, S) of symmetric matrices."""
     products = left * right
-    return 2 * products.sum((1, 2)) - products.diagonal(dim1=1, dim2=2).sum(1)
+    both = products.sum((1, 2), dtype=torch.float64)
+    return 2 * both - products.diagonal(dim1=1, dim2=2).sum(1, dtype=torch.float64)
 
 
 def lower_gram(values: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from components.privacy.bookkeeping.affine import joined
+from components.privacy.bookkeeping.rounding import rounding
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Rows:
         yield self
 
     def squared_norms(self) -> Tensor:
-        """(units,) squared norms; equal tokens of a unit find one another by sorting."""
+        """(units,) squared norms, none below the exact one; equal tokens of a unit find one another by sorting."""
         units, positions = self.tokens.shape
         ordered, order = self.tokens.sort(dim=1)
         starts = torch.ones_like(ordered, dtype=torch.bool)
@@ -42,10 +43,19 @@ class Rows:
         number = (starts.flatten().cumsum(0) - 1).view(units, positions)
         different = torch.empty_like(number).scatter_(1, order, number)
         width = self.gradient.shape[2]
-        added = self.gradient.new_zeros(int(starts.sum()), width)
-        added.index_add_(0, different.flatten(), self.gradient.reshape(-1, width))
+        given = self.gradient.reshape(-1, width).double()
+        added = given.new_zeros(int(starts.sum()), width).index_add_(0, different.flatten(), given)
         unit = starts.nonzero()[:, 0]
-        return self.gradient.new_zeros(units).index_add_(0, unit, added.square().sum(1))
+        found = given.new_zeros(units).index_add_(0, unit, added.square().sum(1))
+        return found + rounding(3 * positions + width, self.reach().square(), torch.float64)
+
+    @property
+    def roundings(self) -> int:
+        return self.gradient.shape[2] + 3
+
+    def reach(self) -> Tensor:
+        """(units,) sum_s |b_s|, the most that the norm can be."""
+        return torch.linalg.vector_norm(self.gradient, dim=2).sum(1)
 
     def weighted_sums(self, weights: Tensor) -> Iterator[tuple[Parameter, Tensor]]:
         """sum_n w_n G_n; `weights` (units,)."""

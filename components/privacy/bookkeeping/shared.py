@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from components.privacy.bookkeeping.affine import Affine
+from components.privacy.bookkeeping.rounding import rounding
 from components.privacy.bookkeeping.rows import Rows
 from components.privacy.bookkeeping.whole import Whole
 
@@ -21,9 +22,20 @@ Use = Affine | Rows | Whole
 
 
 def squared_norms_of_sum(uses: list[Use]) -> Tensor:
-    """(units,) squared norms of the sum of several uses of one parameter."""
-    crossed = sum(inner_products(one, other) for one, other in combinations(uses, 2))
+    """(units,) squared norms of the sum of several uses of one parameter, none below the exact one."""
+    crossed = sum(_inner_products_at_most(one, other) for one, other in combinations(uses, 2))
     return sum(use.squared_norms() for use in uses) + 2 * crossed
+
+
+def _inner_products_at_most(one: Use, other: Use) -> Tensor:
+    found = inner_products(one, other).double()
+    # Of the longer way to a term, then of the sum over all pairs of positions, in whatever precision it was made.
+    roundings = max(one.roundings, other.roundings) + _positions(one) * _positions(other)
+    return found + rounding(roundings, one.reach() * other.reach(), one.gradient.dtype)
+
+
+def _positions(use: Use) -> int:
+    return 1 if isinstance(use, Whole) else use.gradient.shape[1]
 
 
 def inner_products(one: Use, other: Use) -> Tensor:

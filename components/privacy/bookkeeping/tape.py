@@ -27,7 +27,7 @@ class Tape:
 
     @torch.no_grad()
     def norms(self) -> Tensor:
-        """(units,) norms of the gradient of each unit, in double precision."""
+        """(units,) norms of the gradient of each unit, in double precision, and none below the exact one."""
         times = Counter(parameter for use in self._uses for parameter in use.parameters)
         total = torch.zeros(self.examples // self._unit, dtype=torch.float64)
         several = defaultdict(list)
@@ -39,7 +39,7 @@ class Tape:
                 several[part.parameters[0]].append(part)
         for uses in several.values():
             total += squared_norms_of_sum(uses).to(total)
-        # Gram sums may round to just below zero.
+        # Uses that cancel one another may add up to just below zero.
         return total.clamp_(min=0).sqrt_()
 
     @torch.no_grad()

@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn import Parameter
+
+from components.privacy.bookkeeping.rounding import rounding
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,17 @@ class Whole:
         yield self
 
     def squared_norms(self) -> Tensor:
-        return self.gradient.flatten(1).square().sum(1)
+        """(units,) squared norms, none below the exact one."""
+        found = self.gradient.flatten(1).double().square().sum(1)
+        return found + rounding(self.gradient[0].numel(), found, torch.float64)
+
+    @property
+    def roundings(self) -> int:
+        return self.gradient[0].numel() + 1
+
+    def reach(self) -> Tensor:
+        """(units,) norms."""
+        return torch.linalg.vector_norm(self.gradient.flatten(1), dim=1)
 
     def weighted_sums(self, weights: Tensor) -> Iterator[tuple[Parameter, Tensor]]:
         """sum_n w_n G_n; `weights` (units,)."""

@@ -130,3 +130,24 @@ def test_drafts_of_known_tables_find_their_keys_and_pass_the_checks(table):
     assert schema.person == "person"
     assert "sex" in schema.groups
     assert not [f for f in check_table(table.columns, schema, "t") if f.severity == "error"]
+
+
+def test_a_label_with_gaps_is_still_the_last_column_of_two_values(visits):
+    rng = np.random.default_rng(1)
+    answers = [None, *rng.choice(["no", "yes"], len(visits) - 1)]
+    columns = visits.rename_columns({"outcome": "smoker"}).append_column("readmitted", pa.array(answers))
+    draft = draft_schema(columns, "t")
+    assert draft.schema.label.column == "readmitted"
+    assert any("'readmitted'" in note and "'smoker'" in note for note in draft.notes)
+
+
+def test_no_rows_to_guess_from(visits):
+    with pytest.raises(InvalidInput, match="no rows"):
+        draft_schema(visits.slice(0, 0), "t")
+
+
+def test_a_column_that_occurs_twice(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("id,bmi,bmi\n1,2,3\n")
+    with pytest.raises(InvalidInput, match="'bmi' occurs 2 times in t.csv"):
+        read_columns(path)

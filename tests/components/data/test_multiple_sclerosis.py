@@ -42,7 +42,7 @@ def test_it_says_that_it_is_simulated():
 
 
 def test_prevalence(population):
-    assert 0.00309 <= PREVALENCE <= 0.00362
+    assert PREVALENCE == 309 / 100_000
     assert within_exact_bounds(int(population.labels.sum()), ROWS, PREVALENCE)
 
 

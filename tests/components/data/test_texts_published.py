@@ -67,8 +67,15 @@ def test_snips_mistakes(folder, tmp_path_factory):
     (folder / "validate_RateBook.json").write_text('{"RateBook": [{"text": 1}]}')
     with pytest.raises(InvalidInput, match=r"validate_RateBook.json.*'RateBook'"):
         read_snips(folder)
+    for wrong in ({"text": 1}, {"text": "rate", "entity": 1}, {"entity": "type"}, 5):
+        (folder / "validate_RateBook.json").write_text(json.dumps({"RateBook": [{"data": [wrong]}]}))
+        with pytest.raises(InvalidInput, match=r"validate_RateBook.json.*'RateBook'"):
+            read_snips(folder)
+    (folder / "validate_RateBook.json").write_text('{"RateBook": [{"data": [{"text": "rate \\ud83d"}]}]}')
+    with pytest.raises(InvalidInput, match=r"validate_RateBook.json.*surrogate"):
+        read_snips(folder)
     (folder / "validate_RateBook.json").write_text("{")
-    with pytest.raises(InvalidInput, match=r"validate_RateBook.json.*line 1"):
+    with pytest.raises(InvalidInput, match=r"validate_RateBook.json.*character 2"):
         read_snips(folder)
     (folder / "train_RateBook_full.json").unlink()
     with pytest.raises(InvalidInput, match="train_RateBook_full.json"):
@@ -94,6 +101,8 @@ def test_clinc_mistakes(tmp_path):
         read_clinc(tmp_path)
     with pytest.raises(InvalidInput, match="'oos_val'"):
         read_clinc(clinc(tmp_path, oos_val=[["alone"]]))
+    with pytest.raises(InvalidInput, match="'val'"):
+        read_clinc(clinc(tmp_path, val=[[5, "pay"]]))
     with pytest.raises(InvalidInput, match=r"'refund' of the gate part"):
         read_clinc(clinc(tmp_path, test=[["money back", "refund"]]))
 

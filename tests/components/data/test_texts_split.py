@@ -50,16 +50,34 @@ def test_a_sound_split_passes():
     [
         ({"gate": corpus(4, 8)}, "2 users speak in the train part and in the gate part"),
         ({"selection": Corpus(())}, "selection part has no utterances"),
-        ({"gate": corpus(4, 20, intent="eat")}, "intent 'eat'.*gate part"),
-        ({"gate": corpus(4, 20, slots=(Slot("day", 3, 7),))}, "slot 'day'.*gate part"),
+        ({"gate": corpus(4, 20, intent="eat")}, r"the intent of row 20@0 \(gate part\) is not among the 2"),
+        ({"gate": corpus(4, 20, slots=(Slot("day", 3, 7),))}, r"1 of the 1 slots of row 20@0 \(gate part\)"),
         ({"train": corpus(10, intent="fly")}, "intent 'stay' of the selection part has no example"),
-        ({"gate": corpus(4, 20, group="en")}, "group 'language=de'"),
+        ({"gate": corpus(4, 20, group="en")}, "none of the 28 utterances whose language is that of row 1@0"),
         ({"train": Corpus((*corpus(9).utterances[::2], corpus(1, 30).utterances[1]))}, "intent 'stay' has one example"),
     ],
 )
 def test_what_cannot_be_learnt_from_or_judged_is_refused(parts, named):
     with pytest.raises(InvalidInput, match=named):
         checked_split(split(**parts))
+
+
+@pytest.mark.parametrize(
+    ("parts", "row"),
+    [
+        ({"train": Corpus((*corpus(9).utterances[::2], corpus(1, 30).utterances[1]))}, "30@1"),
+        ({"train": corpus(10, intent="fly")}, "10@1"),
+        ({"gate": corpus(4, 20, intent="my doctor")}, "20@0"),
+        ({"gate": corpus(4, 20, slots=(Slot("my doctor", 3, 7),))}, "20@0"),
+        ({"selection": corpus(4, 10, group="my doctor")}, "10@0"),
+    ],
+)
+def test_what_is_private_is_named_by_a_row(parts, row):
+    whole = split(**parts)
+    private = replace(whole, labels=replace(whole.labels, public=False))
+    with pytest.raises(InvalidInput, match=row) as raised:
+        checked_split(private)
+    assert not any(said in str(raised.value) for said in ("'fly'", "'stay'", "doctor"))
 
 
 def test_no_sentence_names_a_user():

@@ -13,8 +13,8 @@ from components.language import projection
 from components.language.answer import answer, metrics_of
 from components.language.encode import encode
 from components.language.frozen import load_encoder, with_features
+from components.language.learn import LearningParameters, learn
 from components.language.model import AdaptedParameters, FrozenParameters, blank_model, new_model
-from components.language.train import TrainingParameters, train
 from components.language.vocabulary import encoder_folder, encoder_pieces
 
 
@@ -56,7 +56,7 @@ def test_cached_features_answer_as_the_whole_model(corpus, labels, width):
     told = []
     cached = with_features(encoded, model.network.features, on_batch=lambda *done: told.append(done))
     assert told == [(6, 6)]
-    assert cached.inputs.shape == (len(encoded.inputs), width or 768)
+    assert cached.inputs.shape == (len(encoded.inputs), width or 4 * 384)
     whole, quick = answer(model, part), answer(model, part, encoded=cached)
     np.testing.assert_allclose(whole.scores, quick.scores, atol=2e-3)
     assert whole.tags == quick.tags
@@ -64,16 +64,9 @@ def test_cached_features_answer_as_the_whole_model(corpus, labels, width):
 
 def test_heads_alone_learn(corpus, labels):
     model = new_model(FrozenParameters(layers=(2,), width=0), labels, seed=1)
-    assert set(model.trainable) == {"heads.intent.weight", "heads.intent.bias", "heads.slot.weight", "heads.slot.bias"}
+    assert set(model.trainable) == {name for name, _ in model.network.named_parameters() if name.startswith("heads.")}
     encoded = with_features(encode(corpus, model.vocabulary, labels), model.network.features)
-    train(
-        model,
-        encoded,
-        corpus,
-        TrainingParameters(epochs=12, batch=8, rate=1e-2, patience=12),
-        seed=1,
-        selection_encoded=encoded,
-    )
+    learn(model, encoded, LearningParameters(epochs=12, batch=8, rate=1e-2), None, seed=1)
     figures = metrics_of(answer(model, corpus), corpus)
     assert figures.intent_accuracy == figures.slot_f1 == figures.exact_match == 1
 
@@ -89,10 +82,10 @@ def test_adapters_begin_as_the_frozen_model_and_move_in_few_weights(corpus, labe
             adapted.network.encoder(batch.inputs, batch.mask), plain(batch.inputs, batch.mask), atol=1e-5, rtol=1e-4
         )
     names = set(adapted.trainable)
-    assert len(names) == 4 + 2 * 2 * 2
+    assert len(names) == 5 + 2 * 2 * 2
     before = {name: weight.detach().clone() for name, weight in adapted.trainable.items()}
     frozen = {name: w.clone() for name, w in adapted.network.state_dict().items() if name not in names}
-    train(adapted, encoded, few, TrainingParameters(epochs=2, batch=6), seed=1)
+    learn(adapted, encoded, LearningParameters(epochs=2, batch=6, rate=1e-3), None, seed=1)
     after = adapted.network.state_dict()
     assert all(not torch.equal(before[name], after[name]) for name in names)
     assert all(torch.equal(weight, after[name]) for name, weight in frozen.items())
@@ -112,7 +105,11 @@ def test_the_projection_is_on_principal_directions_of_public_commands(monkeypatc
     spoken = languages if languages != ("ja",) else ("en",)
     encoded = encode(sample_home_commands(60, seed=3, languages=spoken), encoder_pieces(), home_labels(spoken))
     features = with_features(encoded, lambda ids, mask: network.encoder(ids, mask, (1,))).inputs.astype(np.float64)
-    expected = PCA(5, svd_solver="full").fit(features).transform(features)
+    analysis = PCA(5, svd_solver="full").fit(features)
     ours = network.projection(torch.from_numpy(features).float()).detach().numpy()
+    alone = analysis.transform(features) / np.sqrt(analysis.explained_variance_)
+    length = np.linalg.norm(analysis.explained_variance_**0.25)
+    expected = alone * projection.LENGTH * analysis.explained_variance_**0.25 / length
     np.testing.assert_allclose(np.abs(ours), np.abs(expected), atol=2e-4)
+    assert np.isclose(np.sqrt((ours**2).sum(axis=1).mean()), projection.LENGTH, rtol=1e-2)
     assert not network.projection.weight.requires_grad

@@ -125,6 +125,20 @@ def test_hidden_heads_have_the_same_interface():
     assert slots.shape == (2, 6, 4)
 
 
+def test_the_context_counts_for_every_tag_and_for_no_intent():
+    torch.manual_seed(0)
+    features, mask = torch.randn(2, 6, 3), torch.ones(2, 6, dtype=torch.bool)
+    mask[1, 4:] = False
+    for hidden in (0, 8):
+        heads = Heads(3, 2, 4, neighbours=1, hidden=hidden, context=True)
+        intents, slots = heads(features, mask)
+        context = torch.stack([features[row][mask[row]].mean(dim=0) for row in range(2)]) @ heads.context.weight.T
+        heads.context = None
+        bare_intents, bare_slots = heads(features, mask)
+        torch.testing.assert_close(slots - bare_slots, context[:, None, :].expand_as(slots))
+        torch.testing.assert_close(intents, bare_intents)
+
+
 def test_an_adapter_adds_a_matrix_of_its_rank():
     torch.manual_seed(0)
     frozen = nn.Linear(10, 7)

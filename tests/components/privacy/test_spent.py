@@ -7,7 +7,7 @@ import pytest
 from scipy import optimize, stats
 
 from components.errors import InvalidInput
-from components.privacy.plan import Plan, constant, falling, noise_for, plan_for
+from components.privacy.plan import Plan, constant, falling, plan_for
 from components.privacy.renyi import renyi_epsilon
 from components.privacy.spent import by_loss_distribution, privacy_spent
 from components.privacy.steps import Steps, merged, require_delta
@@ -67,25 +67,23 @@ def test_what_is_told_is_what_happened_in_a_two_point_world():
     assert 0.9 * delta < worst <= delta
 
 
-@pytest.mark.parametrize(
-    ("epsilon", "rate", "steps"), [(8.0, 0.02, 500), (1.0, 0.02, 500), (0.5, 0.01, 20), (3.0, 1.0, 5)]
-)
-def test_noise_for_a_budget_keeps_to_it_and_wastes_little(epsilon, rate, steps):
-    noise = noise_for(epsilon=epsilon, delta=1e-5, rate=rate, steps=steps)
-    assert privacy_spent([Steps(noise, rate, steps)], delta=1e-5).epsilon <= epsilon
-    assert by_loss_distribution([Steps(noise, rate, steps)], 1e-5, interval=1e-3 * epsilon) > 0.97 * epsilon
+@pytest.mark.parametrize(("epsilon", "batch", "epochs"), [(8.0, 20, 10), (1.0, 20, 10), (0.5, 50, 1), (3.0, 1000, 5)])
+def test_the_noise_of_a_plan_keeps_to_its_budget_and_wastes_little(epsilon, batch, epochs):
+    plan = plan_for(epsilon=epsilon, delta=1e-5, units=1000, batch=batch, epochs=epochs)
+    assert privacy_spent(plan.steps, delta=1e-5).epsilon <= epsilon
+    assert by_loss_distribution(plan.steps, 1e-5, interval=1e-3 * epsilon) > 0.97 * epsilon
 
 
 def test_noise_is_that_of_dp_accounting():
     def event(noise):
         return dp_accounting.SelfComposedDpEvent(
-            dp_accounting.PoissonSampledDpEvent(0.05, dp_accounting.GaussianDpEvent(noise)), 50
+            dp_accounting.PoissonSampledDpEvent(0.05, dp_accounting.GaussianDpEvent(noise)), 40
         )
 
     theirs = dp_accounting.calibrate_dp_mechanism(
         lambda: dp_accounting.pld.PLDAccountant(value_discretization_interval=1e-3), event, 2.0, 1e-4
     )
-    assert noise_for(epsilon=2.0, delta=1e-4, rate=0.05, steps=50) == pytest.approx(theirs, rel=0.01)
+    assert plan_for(epsilon=2.0, delta=1e-4, units=400, batch=20, epochs=2).noise[0] == pytest.approx(theirs, rel=0.01)
 
 
 def test_a_plan_with_falling_noise_spends_its_budget():

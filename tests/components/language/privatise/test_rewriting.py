@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
 
+from components.data.texts.align import words_of
 from components.data.texts.corpus import Corpus, Utterance
+from components.data.texts.own import MOST_WORDS
 from components.errors import InvalidInput
+from components.language.privatise import rewriting
 from components.language.privatise.latent_noise import LatentNoise
 from components.language.privatise.rewriting import rewrite, train_rewriter
 from components.privacy.randomness import SeededRandomness
@@ -36,6 +39,13 @@ def test_intents_groups_and_rows_stay_and_slots_go(rewriter, corpus):
         assert (one.row_id, one.intent, one.group, one.user) == (other.row_id, other.intent, other.group, other.user)
         assert other.slots == ()
         assert other.text
+
+
+def test_an_utterance_that_never_ends_is_cut_where_texts_are(rewriter, monkeypatch):
+    monkeypatch.setattr(rewriting, "_END", 1)  # an id that is never written
+    said = Corpus((Utterance("1", " ".join(["good morning"] * 60), "hello"),))
+    written = rewritten(rewriter, said, 1e7).utterances[0].text.split()
+    assert len(written) == MOST_WORDS == len(words_of(said.utterances[0].text))
 
 
 def test_only_public_words_are_written_whatever_is_read(rewriter):

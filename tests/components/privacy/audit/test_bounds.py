@@ -76,6 +76,11 @@ def test_planted_bugs_are_caught(mechanism):
     assert bounds(**mechanism)[1] > CLAIM
 
 
+def counts(present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of (steps, units): how many were in each step, and how often each unit was."""
+    return present.sum(axis=1), present.sum(axis=0)
+
+
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_shuffled_batches_are_caught_and_poisson_samples_pass(shuffled):
     steps, units, batch = 200, 400, 40
@@ -89,7 +94,7 @@ def test_shuffled_batches_are_caught_and_poisson_samples_pass(shuffled):
             present[step, order[place : place + batch]] = True
         else:
             present[step, Utterances(units).sample(batch / units, randomness).rows[:, 0]] = True
-    assert (poisson_p_value(present, batch / units) < 1e-6) == shuffled
+    assert (poisson_p_value(*counts(present), batch / units) < 1e-6) == shuffled
 
 
 def test_batches_of_fixed_size_or_another_rate_are_caught():
@@ -97,8 +102,16 @@ def test_batches_of_fixed_size_or_another_rate_are_caught():
     fixed = np.zeros((200, 400), dtype=bool)
     for step in fixed:
         step[rng.choice(400, 40, replace=False)] = True
-    assert poisson_p_value(fixed, 0.1) < 1e-6
-    assert poisson_p_value(rng.random((200, 400)) < 0.11, 0.1) < 1e-6
+    assert poisson_p_value(*counts(fixed), 0.1) < 1e-6
+    assert poisson_p_value(*counts(rng.random((200, 400)) < 0.11), 0.1) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("in_step", "of_unit", "named"), [([3, 4], [1, 2], "7 and units 3"), ([3], [1, 1, 1], "1 steps of 3 units")]
+)
+def test_counts_that_cannot_be_judged_are_refused(in_step, of_unit, named):
+    with pytest.raises(InvalidInput, match=named):
+        poisson_p_value(in_step, of_unit, 0.1)
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.5, 2.0])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from components.errors import InvalidInput
@@ -79,6 +80,42 @@ def test_intervals_hold_the_truth():
     intervals = [roc(rng.normal(member), member).area() for _ in range(200)]
     assert 0.9 < np.mean([one.lower <= 0.7602 <= one.upper for one in intervals]) <= 1
     assert 0.02 < intervals[0].upper - intervals[0].value < 0.06
+
+
+@pytest.mark.parametrize("each", [1, 5])
+def test_intervals_of_rates_hold_the_truth_where_users_say_several_things(each):
+    """Scores of a user are alike; an attack that finds 8 % of members at 1 % false alarms."""
+    rng, count, shift = np.random.default_rng(3), 1000, 0.9213
+    users = np.repeat(np.arange(2 * count // each), each)
+    member = np.arange(2 * count) < count
+    truth = stats.norm.sf(stats.norm.ppf(0.99) - shift)
+    held, widths = 0, []
+    for _ in range(120):
+        scores = 0.8**0.5 * rng.normal(size=len(users))[users] + 0.2**0.5 * rng.normal(size=2 * count)
+        rate = roc(scores + shift * member, member, users=users).true_positive_at(0.01)
+        held += rate.lower <= truth <= rate.upper
+        widths.append(rate.upper - rate.lower)
+    assert truth == pytest.approx(0.08, abs=0.001)
+    assert held >= 112
+    assert (0.05 < np.mean(widths) < 0.15) if each == 1 else (0.08 < np.mean(widths) < 0.3)
+
+
+def test_an_attack_that_knows_nothing_is_not_held_by_the_policy_s_least_pool_nor_failed_by_a_small_one():
+    """As the gate decides: three attacks, 5 % of members at 1 % false alarms."""
+    rng = np.random.default_rng(4)
+    held = 0
+    for _ in range(150):
+        found = [roc(rng.normal(size=2000), np.arange(2000) < 1000).true_positive_at(0.01) for _ in range(3)]
+        held += any(one.upper > 0.05 for one in found)
+    assert held <= 0.05 * 150
+    small = [roc(rng.normal(size=120), np.arange(120) < 60).true_positive_at(0.01) for _ in range(150)]
+    assert not any(one.lower > 0.05 for one in small)
+
+
+def test_few_strangers_leave_a_rate_open():
+    member = np.arange(60) < 40
+    rate = roc(np.where(member, 2.0, -1.0) + np.linspace(0, 1, 60), member).true_positive_at(0.01)
+    assert (rate.value, rate.lower, rate.upper) == (1.0, 0.0, 1.0)
 
 
 def test_log_odds_are_finite_at_the_ends():
