@@ -47,8 +47,30 @@ def leaf_values(model: OrderModel | HiddenModel, client: OrderClient | HiddenCli
         slots = [signed_slots(client.secret.decrypt(one), model.outputs, SLOT) for one in model.ciphertexts[:most]]
         return np.array([max(one, key=abs) for one in slots]) / 2**client.fraction
     pairs = [(one[:32].tobytes(), one[32:].tobytes()) for one in model.leaves[:most]]
-    found = [discrete_logarithm(client.secret.decrypt(pair), LARGEST_SUM) for pair in pairs]
+    found = [_logarithm(client.secret.decrypt(pair)) for pair in pairs]
     return np.array(found) / 2**client.fraction
+
+
+def _logarithm(point: bytes) -> int | None:
+    """As the client finds it, but sooner where it is small: an attacker need not hide that."""
+    bounds = (LARGEST_SUM >> 8, LARGEST_SUM >> 4, LARGEST_SUM)
+    return next((found for bound in bounds if (found := discrete_logarithm(point, bound)) is not None), None)
+
+
+def nodes_alike(model: OrderModel | HiddenModel) -> tuple[float, float]:
+    """Shares of inner nodes whose column is seen, and that are seen to make another's cut."""
+    inner = model.children[:, 0] != np.arange(len(model.children))
+    if isinstance(model, HiddenModel):
+        inner, seen = model.question >= 0, model.question
+    else:
+        # A set and what is outside of it are the same cut.
+        sets = [hash(min(row.tobytes(), (~row).tobytes())) for row in model.members]
+        words = [sets[split] if split >= 0 else token for split, token in zip(model.split, model.token, strict=True)]
+        _, seen = np.unique(np.array([*map(hash, zip(model.column.tolist(), words, strict=True))]), return_inverse=True)
+    if not inner.any():
+        return 0.0, 0.0
+    _, place, counts = np.unique(seen[inner], return_inverse=True, return_counts=True)
+    return float(isinstance(model, OrderModel)), float(np.mean(counts[place] > 1))
 
 
 def shared_words(one: OrderModel | HiddenModel, other: OrderModel | HiddenModel) -> float:

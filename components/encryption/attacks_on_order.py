@@ -14,6 +14,7 @@ import numpy as np
 
 from components.encryption.forest import Forest
 from components.encryption.order_columns import OrderColumns
+from components.encryption.order_preserving import float_ranks
 
 CLOSE = 0.001
 """A threshold counts as found when it is met within this share of its feature's range."""
@@ -62,17 +63,65 @@ def with_fresh_keys(columns: OrderColumns, seed: bytes) -> OrderColumns:
 def found_by_range(users: Sequence[Observed], rows: np.ndarray) -> float:
     """Share of thresholds met by drawing a line from the lowest to the highest query, whose values are known.
 
-    With several users' models of the same forest, positions on the line are averaged.
+    Over values, or over float32's ranks, whichever finds more. With several users' models of the same forest, positions
+    on the line are averaged.
     """
-    low, high = np.nanmin(rows, axis=0).astype(np.float64), np.nanmax(rows, axis=0).astype(np.float64)
     one, positions = users[0], []
+    if not len(one.values):
+        return 0.0
+    low, high = (end(rows, axis=0)[one.features].astype(np.float64) for end in (np.nanmin, np.nanmax))
     for user in users:
         queries = np.where(np.isnan(rows[:, one.features]), np.nan, user.queries)
         first, last = np.nanmin(queries, axis=0), np.nanmax(queries, axis=0)
         positions.append((user.tokens - first) / np.maximum(last - first, 2.0**-60))
-    span = (high - low)[one.features]
-    guessed = low[one.features] + np.mean(positions, axis=0) * span
-    return float(np.mean(np.abs(guessed - one.values) <= CLOSE * span)) if len(one.values) else 0.0
+    position, close = np.mean(positions, axis=0), CLOSE * (high - low)
+    by_value = np.abs(low + position * (high - low) - one.values) <= close
+    lowest, highest, below, above = (
+        float_ranks(_single(ends)) for ends in (low, high, one.values - close, one.values + close)
+    )
+    guessed = lowest + position * (highest - lowest)
+    return float(max(by_value.mean(), ((below <= guessed) & (guessed <= above)).mean()))
+
+
+def met_by_line(users: Sequence[OrderColumns], rows: np.ndarray) -> float:
+    """Share of places all over the features' ranges that a straight line from end to end names, over all users.
+
+    A place is an edge of the grid, which must be named exactly; without a grid, one of a hundred values of the range of
+    `rows`, to be met as closely as a threshold. Unlike thresholds, of which a model may have few, places are always
+    many: what is found is the scheme's, and of no keys.
+    """
+    met = []
+    for feature in np.flatnonzero(~users[0].categorical):
+        edges = users[0].grid.edges[feature]
+        low, high = float(np.nanmin(rows[:, feature])), float(np.nanmax(rows[:, feature]))
+        values = edges[~np.isnan(edges)] if edges.size else np.linspace(low, high, 102)
+        close = 0.0 if edges.size else CLOSE * (high - low)
+        whose, defaults = np.full(len(values), feature), np.ones(len(values), dtype=bool)
+        for columns in users if len(np.unique(values)) > 2 else ():
+            places, tokens, turned = columns.thresholds(whose, _single(values), defaults)
+            below, ranks, above = (columns.ranks_of(places, whose, _single(values + by)) for by in (-close, 0, close))
+            at = np.where(turned, -1.0, 1.0) * tokens.astype(np.float64)
+            guessed = np.round(ranks[0] + (at - at[0]) / (at[-1] - at[0]) * (ranks[-1] - ranks[0]))
+            met.append(((below <= guessed) & (guessed <= above))[1:-1])
+    return float(np.concatenate(met).mean()) if met else 0.0
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    """As float32, and the largest of it for what is larger."""
+    largest = np.finfo(np.float32).max
+    return np.clip(values, -largest, largest).astype(np.float32)
+
+
+def line_bound(columns: OrderColumns) -> float:
+    """Twice what a line names where the scheme is what it says, which leaves room for few columns.
+
+    Of a table's k edges sqrt(pi / (2 k)), the mean of 1 / sqrt(2 pi k u (1 - u)) over places u; of a range under a
+    cascade 0.8 to 1.6 per cent, measured on four models under forty keys each. A straight line names all.
+    """
+    edges = np.count_nonzero(~np.isnan(columns.grid.edges[~columns.categorical]), axis=1)
+    if not edges.any():
+        return 0.05
+    return float(2 * np.sqrt(np.pi * edges / 2).sum() / edges.sum())
 
 
 def found_by_grid(users: Sequence[Observed], columns: OrderColumns) -> float:

@@ -138,15 +138,20 @@ def _baby_steps() -> dict[bytes, int]:
 
 
 def discrete_logarithm(point: bytes, bound: int) -> int | None:
-    """m with |m| <= bound and m G = point, from 0 outwards; None where there is none (baby and giant steps)."""
+    """m with |m| <= bound and m G = point; None where there is none (baby and giant steps).
+
+    Giant steps go once round the range from a random place, so that how many are needed says nothing of m.
+    """
     steps, giant = _baby_steps(), 2 ** (_BABY_BITS + 1) + 1
-    stride = multiple_of_base(scalar(giant))
-    back = negative(stride)
-    up = down = point
-    for turn in range(bound // giant + 2):
-        for here, sign in ((down, 1), (up, -1)):
-            if (found := steps.get(here)) is not None:
-                number = found + sign * turn * giant
-                return number if abs(number) <= bound else None
-        up, down = add(up, stride), add(down, back)
+    reach = -(-bound // giant)
+    count = 2 * reach + 1
+    down, to_top = multiple_of_base(scalar(-giant)), multiple_of_base(scalar((count - 1) * giant))
+    place = secrets.randbelow(count) - reach
+    here = add(point, multiple_of_base(scalar(-place * giant)))
+    for _ in range(count):
+        if (found := steps.get(here)) is not None:
+            number = found + place * giant
+            return number if abs(number) <= bound else None
+        place = place + 1 if place < reach else -reach
+        here = add(here, down if place > -reach else to_top)
     return None

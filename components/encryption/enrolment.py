@@ -1,7 +1,9 @@
 """Whom the proxy has issued keys to: one file of cards, epochs and ends, of which nothing is secret.
 
 The keys themselves are nowhere: they follow from the master secret, the user, the model and the epoch. So a rotation is
-the next epoch, and a revocation a word; both take effect when the models are published again.
+the next epoch, and a revocation a word; both take effect when the models are published again. Which models a user may
+ask, and how they are encrypted, stands here alone: the store of encrypted models is not asked, as its server is not
+trusted.
 """
 
 import fcntl
@@ -11,13 +13,32 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from components.durable import flush
 from components.encryption.user import Card, require_name
 from components.errors import InvalidInput
 
 DAY = 86400.0
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How a model is encrypted."""
+
+    mode: str = "order"
+    bits: int = 3072
+    cut_points: str = "decoys"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A model that a user may ask: its scheme, and the key that is live since the change `serial`."""
+
+    scheme: Scheme
+    fingerprint: str
+    serial: int
 
 
 @dataclass(frozen=True)
@@ -29,6 +50,7 @@ class Enrolled:
     issued: float
     expires: float
     revoked: bool = False
+    models: dict[str, Asked] = field(default_factory=dict)
 
     @property
     def user(self) -> str:
@@ -88,7 +110,9 @@ class Enrolment:
                 raise InvalidInput(
                     f"user '{card.user}' has keys on another card; if the user made new keys, revoke the old ones first"
                 )
-            users[card.user] = Enrolled(card, before.epoch + 1 if before else 1, now, now + days * DAY)
+            # Models that a revocation has not come to yet are published anew, under the new card.
+            epoch, left = (before.epoch + 1, before.models) if before else (1, {})
+            users[card.user] = Enrolled(card, epoch, now, now + days * DAY, models=left)
             return users[card.user]
 
     def rotate(self, user: str, *, days: float, now: float | None = None) -> Enrolled:
@@ -113,6 +137,33 @@ class Enrolment:
             users[user] = replace(_of(users, user), revoked=True)
             return users[user]
 
+    def goes_live(
+        self, user: Enrolled, model: str, scheme: Scheme, fingerprint: str, *, now: float | None = None
+    ) -> int | None:
+        """Note that a user may ask `model` so from here on; the number of this change, larger than all before.
+
+        None, and nothing is noted, where the user was revoked or has other keys than `user` says.
+        """
+        now = time.time() if now is None else now
+        with self._held() as users:
+            found = users.get(user.user)
+            if found is None or found.revoked or (found.card, found.epoch) != (user.card, user.epoch):
+                return None
+            before = found.models.get(model)
+            serial = before.serial if before else 0
+            if before is None or before.fingerprint != fingerprint:
+                # The time, so that a list restored from a backup does not count anew.
+                serial = max(serial + 1, int(now))
+            asked = Asked(scheme, fingerprint, serial)
+            users[user.user] = replace(found, models=found.models | {model: asked})
+            return serial
+
+    def withdrawn(self, user: str, model: str) -> None:
+        """Note that a user may ask `model` no more."""
+        with self._held() as users:
+            found = _of(users, user)
+            users[user] = replace(found, models={name: one for name, one in found.models.items() if name != model})
+
     @contextmanager
     def _held(self) -> Iterator[dict[str, Enrolled]]:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -135,6 +186,8 @@ class Enrolment:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self.path)
+        # A user taken off must not be back after a power cut.
+        flush(self.path.parent)
 
 
 def _of(users: dict[str, Enrolled], user: str) -> Enrolled:
@@ -153,4 +206,8 @@ def _facts(one: Enrolled) -> dict:
 
 def _enrolled(user: str, facts: dict) -> Enrolled:
     card = Card(user, *(bytes.fromhex(facts["card"][name]) for name in ("opens", "signs")))
-    return Enrolled(**{**facts, "card": card})
+    models = {
+        model: Asked(Scheme(**one["scheme"]), one["fingerprint"], one["serial"])
+        for model, one in facts.get("models", {}).items()
+    }
+    return Enrolled(**{**facts, "card": card, "models": models})

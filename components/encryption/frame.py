@@ -13,6 +13,8 @@ from components.encryption.refusal import Malformed, WrongKey
 
 _HEADER = struct.Struct(f"<4s{FINGERPRINT_BYTES}sI")
 MOST_ROWS = 4096
+MOST_ROWS_OF = {"order": MOST_ROWS, "hidden": 16}
+"""Rows of a query that a server takes, by mode: seconds of a core."""
 
 ORDER_QUERY, ORDER_ANSWER, HIDDEN_QUERY, HIDDEN_ANSWER = b"TrO1", b"TrA1", b"TrH1", b"TrB1"
 

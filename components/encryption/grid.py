@@ -4,7 +4,9 @@ A client must know the grid, so it never is the model's thresholds alone. Either
 quantiles of public data) and holds all thresholds, or decoys are mixed in that lie between and around the thresholds
 and have as many decimals: every feature then has the same number of edges, at least `EDGES` and four times those that
 any feature needs, so that a client's guess that an edge is a threshold is right at most one time in four. Decoys come
-from a key of the model and are the same for all its users, whose grids would else have only the thresholds in common.
+from a key of the model's name and are the same for all its users, whose grids would else have only the thresholds in
+common. For the same reason the grid of the next champion of that name holds the whole former one, and as many decoys
+for each edge that is new: what came, what stayed and what went says no more than one grid does. So grids grow.
 Does not withstand: a client who knows which values a feature can take sees decoys that it cannot, and that a feature
 the model does not use has decoys around 0.
 """
@@ -72,12 +74,18 @@ def code_count(forest: Forest) -> int:
     return 1 << max(3, highest.bit_length())
 
 
-def grid_with_decoys(forest: Forest, key: bytes) -> Grid:
-    """Thresholds among decoys drawn from `key`."""
+def grid_with_decoys(forest: Forest, key: bytes, former: Mapping[str, Sequence[float]] | None = None) -> Grid:
+    """Thresholds and the edges of a `former` grid, by feature, among decoys drawn from `key`."""
     needed = thresholds(forest)
-    size = max(EDGES, DILUTION * max(len(one) for one in needed))
+    kept = [np.unique(np.asarray((former or {}).get(name, ()), dtype=np.float32)) for name in forest.features]
+    fresh = [np.setdiff1d(one, old) for one, old in zip(needed, kept, strict=True)]
+    largest = max(map(len, kept))
+    size = max(EDGES, largest + DILUTION * max(map(len, fresh)))
     edges = np.stack(
-        [_diluted(one, size, derive(key, "edges", name)) for one, name in zip(needed, forest.features, strict=True)]
+        [
+            _diluted(one, old, size, derive(key, "edges", name, str(largest)))
+            for one, old, name in zip(needed, kept, forest.features, strict=True)
+        ]
     )
     return Grid(edges, code_count(forest))
 
@@ -104,14 +112,14 @@ def public_grid(forest: Forest, edges: Mapping[str, Sequence[float]]) -> Grid:
     return Grid(np.stack(padded).astype(np.float32), code_count(forest))
 
 
-def _diluted(needed: np.ndarray, size: int, key: bytes) -> np.ndarray:
-    """`size` edges: thresholds, and decoys each of which lies between two thresholds, or not far outside of them."""
+def _diluted(needed: np.ndarray, kept: np.ndarray, size: int, key: bytes) -> np.ndarray:
+    """`size` edges: thresholds, those `kept`, and decoys between two thresholds or not far outside of them."""
     finite = needed[np.isfinite(needed)].astype(np.float64)
     anchors = finite if len(finite) else np.zeros(1)
     decimals = _decimals(finite)
     reach = max(float(np.ptp(anchors)), float(np.abs(anchors).max()), 1.0) / 4
     ladder = np.concatenate([[anchors[0] - reach], anchors, [anchors[-1] + reach]])
-    edges, attempt = needed, 0
+    edges, attempt = np.union1d(needed, kept), 0
     while len(edges) < size:
         wanted = size - len(edges)
         places, within = (words(derive(key, str(attempt)), label, 2 * wanted) for label in (b"place", b"within"))
@@ -133,7 +141,7 @@ def _diluted(needed: np.ndarray, size: int, key: bytes) -> np.ndarray:
 
 def _decimals(values: np.ndarray) -> int | None:
     """The decimals that float32 `values` are written with; None where they have more than six digits of them."""
-    for decimals in range(_MOST_DECIMALS):
+    for decimals in range(_MOST_DECIMALS + 1):
         if np.array_equal(values.round(decimals).astype(np.float32), values.astype(np.float32)):
             return decimals
     return None

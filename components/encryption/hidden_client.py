@@ -2,7 +2,8 @@
 
     query: per row and question one ciphertext of 0 or 1; answer: margin_k = intercept_k + log_G(sum of openings) / 2^f
 
-The sum is a logarithm, found because it is small: |sum| 2^f <= 2^28.
+The sum is a logarithm, found because it is small: |sum| 2^f <= 2^28. How long decryption takes depends on chance,
+not on which leaves were reached or on their sum.
 """
 
 import json
@@ -30,7 +31,7 @@ KIND = "client of mode hidden"
 _LAYOUT = {"x": ("uint8", 1), "output": ("int32", 1), "leaves": ("int32", 1)}
 
 LARGEST_SUM = 2**28
-"""Of leaves in fixed point: the logarithm of such a sum takes at most a sixth of a second."""
+"""Of leaves in fixed point: the logarithm of such a sum takes at most a tenth of a second, half of it on average."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +97,18 @@ class HiddenClient:
         return sums
 
     def _opened(self, content: bytes) -> tuple[bytes, bytes]:
-        """What stands beside the zero of a tree."""
+        """What stands beside the zero of a tree; all its leaves are tried, so that time does not tell which it was."""
+        found = None
         for start in range(0, len(content), LEAF_BYTES):
             points = [content[at : at + POINT_BYTES] for at in range(start, start + LEAF_BYTES, POINT_BYTES)]
             if self.secret.is_zero((points[0], points[1])):
-                return points[2], points[3]
-        raise WrongKey(
-            f"no leaf of a tree opens under key {self.fingerprint.hex()}; "
-            "the answer was made for another key or damaged"
-        )
+                found = points[2], points[3]
+        if found is None:
+            raise WrongKey(
+                f"no leaf of a tree opens under key {self.fingerprint.hex()}; "
+                "the answer was made for another key or damaged"
+            )
+        return found
 
     def to_bytes(self) -> bytes:
         """The bundle, in clear: seal it."""

@@ -84,12 +84,7 @@ class IssuedKeys:
     """Of the Paillier modulus."""
     root: bytes = field(repr=False)
     decoys: bytes = field(repr=False)
-    """Of the model, not the user: users who compare their grids must find the same decoys in them."""
-
-    @property
-    def context(self) -> str:
-        """What a bundle sealed for these keys is valid for."""
-        return f"user {self.user}, model {self.model}, epoch {self.epoch}"
+    """Of all champions of a name, not of the user: what bundles have in common must not be the model's cuts alone."""
 
     def key(self, purpose: str) -> bytes:
         """A 32-byte key for one purpose."""
@@ -105,8 +100,10 @@ class IssuedKeys:
         return ElGamalSecret(reduced(derive(self.root, "elgamal", length=2 * SCALAR_BYTES)))
 
 
-def issue(master: bytes, *, user: str, model: str, epoch: int, bits: int = 3072) -> IssuedKeys:
+def issue(master: bytes, *, user: str, model: str, epoch: int, bits: int = 3072, name: str | None = None) -> IssuedKeys:
     """The keys of `user` for the model of digest `model` in an epoch; the same arguments give the same keys.
+
+    `name`: the model's registered name, whose champions have their decoys from one key; the digest unless given.
 
     Raises
     ------
@@ -118,7 +115,9 @@ def issue(master: bytes, *, user: str, model: str, epoch: int, bits: int = 3072)
     if bits not in PROFILES:
         raise InvalidInput(f"bits is {bits}; a Paillier modulus has one of {', '.join(map(str, PROFILES))} bits")
     context = (user, model, str(epoch), str(bits))
-    return IssuedKeys(user, model, epoch, bits, derive(master, "user", *context), derive(master, "decoys", model))
+    return IssuedKeys(
+        user, model, epoch, bits, derive(master, "user", *context), derive(master, "decoys", name or model)
+    )
 
 
 def fingerprint(scheme: str, public: bytes, binding: bytes) -> bytes:

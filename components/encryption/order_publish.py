@@ -1,7 +1,7 @@
 """The proxy's side of mode `order`: a forest and a user's keys become the server's model and the user's client.
 
-Nodes, trees and leaves are shuffled, so that their places say nothing of class, round or left and right. Sums are
-bounded before anything is encrypted: 64-bit slots never carry into one another.
+Nodes, trees and leaves are shuffled, so that their places say nothing of class, round or left and right. The
+fixed point follows from the largest sum of leaves: 64-bit slots never carry into one another.
 """
 
 import secrets
@@ -17,21 +17,19 @@ from components.encryption.order_columns import OrderColumns
 from components.encryption.order_model import SLOT, OrderModel, slots_of
 from components.errors import InvalidInput
 
-FRACTION_BITS = 40
-"""Of fixed-point leaves: a sum of 1000 trees is exact to 5e-10."""
+MOST_FRACTION = 40
+"""Bits of a leaf's fraction, fewer where sums are large: 1000 trees are exact to 5e-10, or to 1e-16 of such a sum."""
 
 _CHECK_BITS = 61
 
 
-def publish_order(
-    forest: Forest, keys: IssuedKeys, grid: Grid, *, fraction: int = FRACTION_BITS
-) -> tuple[OrderModel, OrderClient]:
+def publish_order(forest: Forest, keys: IssuedKeys, grid: Grid) -> tuple[OrderModel, OrderClient]:
     """The two halves. A grid without edges stands for the float32 domain, in which no cut point is told.
 
     Raises
     ------
     InvalidInput
-        The outputs do not fit into a ciphertext, or a sum of leaves into a slot.
+        The outputs do not fit into a ciphertext.
     """
     secret = keys.paillier
     key = secret.public
@@ -40,11 +38,8 @@ def publish_order(
             f"the model has {forest.outputs} outputs; a ciphertext of {key.bits} bits holds "
             f"{slots_of(key.bits)}, so train one model for each part of the classes"
         )
-    if forest.bound * 2**fraction + len(forest.root) >= 2 ** (SLOT - 1):
-        raise InvalidInput(
-            f"the model's leaves add up to as much as {forest.bound:.3g}, which overflows a slot of {SLOT} bits with "
-            f"{fraction} of them for fractions; publish it with fewer, or scale the label"
-        )
+    # A slot has a sign, and a bit to spare for rounded leaves.
+    fraction = min(MOST_FRACTION, SLOT - 2 - int(np.ceil(np.log2(max(forest.bound, 1.0)))))
     columns = OrderColumns(forest.features, forest.categorical, grid, keys.key("names"), keys.key("order"))
     check = 1 + int.from_bytes(derive(keys.root, "check")) % (2**_CHECK_BITS - 1)
 
@@ -64,7 +59,7 @@ def publish_order(
     members = [row[order[columns.category_row(feature)]] for feature, row in zip(split_features, members, strict=True)]
 
     def leaf_number(node: int) -> int:
-        return round(forest.value[node] * 2**fraction) << (SLOT * int(forest.output[forest.tree[node]]))
+        return round(float(forest.value[node]) * 2.0**fraction) << (SLOT * int(forest.output[forest.tree[node]]))
 
     client = OrderClient(meaning_of(forest), columns, secret, check, fraction)
     model = OrderModel(

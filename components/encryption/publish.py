@@ -39,15 +39,26 @@ class Publication:
     """What came of one publication; `forest` and `client` never leave the proxy unsealed."""
 
     mode: str
+    grid: Grid = field(repr=False)
+    """What the client is told, or chosen from; without edges where it is told nothing."""
+    diluted: bool
+    """Whether decoys are mixed into the grid."""
+    former: Mapping[str, Sequence[float]] = field(repr=False)
+    """Edges of the grid that earlier champions brought, by feature."""
     forest: Forest = field(repr=False)
     model: EncryptedModel = field(repr=False)
     client: Client = field(repr=False)
 
 
 def publish(
-    booster: xgboost.Booster, keys: IssuedKeys, *, mode: str = "order", cut_points: CutPoints = "decoys"
+    booster: xgboost.Booster,
+    keys: IssuedKeys,
+    *,
+    mode: str = "order",
+    cut_points: CutPoints = "decoys",
+    former: Mapping[str, Sequence[float]] | None = None,
 ) -> Publication:
-    """Encrypt a model for one user.
+    """Encrypt a model for one user; with decoys the grid holds the `former` one, of earlier champions of this name.
 
     Raises
     ------
@@ -65,13 +76,14 @@ def publish(
             "cut_points is 'untold', but in mode 'hidden' clients answer for cut points; publish with decoys"
         )
     make = publish_order if mode == "order" else publish_hidden
-    model, client = make(forest, keys, _grid(forest, keys, cut_points))
-    return Publication(mode, forest, model, client)
+    grid = _grid(forest, keys, cut_points, former or {})
+    model, client = make(forest, keys, grid)
+    return Publication(mode, grid, cut_points == "decoys", former or {}, forest, model, client)
 
 
-def _grid(forest: Forest, keys: IssuedKeys, cut_points: CutPoints) -> Grid:
+def _grid(forest: Forest, keys: IssuedKeys, cut_points: CutPoints, former: Mapping[str, Sequence[float]]) -> Grid:
     if cut_points == "decoys":
-        return grid_with_decoys(forest, keys.decoys)
+        return grid_with_decoys(forest, keys.decoys, former)
     if cut_points == "untold":
         return Grid(np.empty((len(forest.features), 0), dtype=np.float32), code_count(forest))
     if isinstance(cut_points, str):

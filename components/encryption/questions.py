@@ -1,22 +1,25 @@
 """What a client of mode `hidden` is asked: of every cut of the model, whether its row goes right; decoys among them.
 
 A question is a cut (feature, threshold or set, where missing goes) that some node makes; nodes with the same cut share
-it. For each there are `DILUTION` - 1 decoys on the same feature, taken from the model's grid (or random sets of as many
-categories), with a default drawn by key. Answers are turned by a keyed coin, so that the server does not know left from
-right.
-Does not withstand: a client learns which features are used and about how often, and guesses a threshold right one time
-in `DILUTION`; with decoys that its feature cannot take, more often.
+it. Each has `DILUTION` - 1 decoys of its own on the same feature, edges of the model's grid or sets of as many
+categories, drawn from a key and the cut alone: a cut that the next champion keeps brings its decoys along. Answers are
+turned by a keyed coin, so that the server does not know left from right.
+Does not withstand: a client learns which features are used and about how often, and guesses a cut right one time in
+`DILUTION`; with decoys that its feature cannot take, or where few categories leave no room for decoys, more often.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from components.encryption.forest import Forest, category_codes
 from components.encryption.grid import Grid, thresholds
-from components.encryption.keys import derive, permutation, words
+from components.encryption.keys import derive, permutation, tag, words
 
 DILUTION = 2
+_ATTEMPTS = 16
 
 Cut = tuple[int, float | frozenset[int], bool]
 """Feature, threshold or categories that go right, whether missing goes left."""
@@ -67,30 +70,41 @@ def cut_of(forest: Forest, node: int) -> Cut:
 def questions_of(forest: Forest, grid: Grid, key: bytes, own: bytes) -> Questions:
     """The model's cuts and decoys drawn from its `key`, in an order drawn from the user's `own`."""
     asked = list(dict.fromkeys(cut_of(forest, node) for node in np.flatnonzero(~forest.is_leaf)))
-    decoys = [*_numeric_decoys(forest, grid, key, asked), *_category_decoys(key, asked)]
-    mixed = list(dict.fromkeys([*asked, *decoys]))
-    turned = words(derive(own, "turned"), b"", len(mixed)) & np.uint64(1)
-    return Questions(tuple(mixed[place] for place in permutation(own, len(mixed))), turned.astype(bool))
+    mixed = dict.fromkeys(asked)
+    for feature, needed in enumerate(thresholds(forest)):
+        here = [cut for cut in asked if cut[0] == feature]
+        decoys = _sets if forest.categorical[feature] else _edges
+        offered = decoys(here, derive(key, "decoys", forest.features[feature]), grid.edges[feature], needed)
+        for those in offered:
+            mixed |= dict.fromkeys(islice((one for one in those if one not in mixed), DILUTION - 1))
+    cuts = list(mixed)
+    turned = words(derive(own, "turned"), b"", len(cuts)) & np.uint64(1)
+    return Questions(tuple(cuts[place] for place in permutation(own, len(cuts))), turned.astype(bool))
 
 
-def _numeric_decoys(forest: Forest, grid: Grid, key: bytes, asked: list[Cut]) -> list[Cut]:
-    decoys = []
-    for feature, (name, needed) in enumerate(zip(forest.features, thresholds(forest), strict=True)):
-        wanted = (DILUTION - 1) * sum(one == feature and not isinstance(where, frozenset) for one, where, _ in asked)
-        edges = grid.edges[feature]
-        offered = np.setdiff1d(edges[~np.isnan(edges)], needed)
-        drawn = words(derive(key, "questions", name), b"", 2 * len(offered))
-        order = np.argsort(drawn[: len(offered)])[:wanted]
-        lefts = drawn[len(offered) :] & np.uint64(1)
-        decoys += [(feature, float(offered[place]), bool(lefts[place])) for place in order]
-    return decoys
+def _drawn(key: bytes, *what: object) -> int:
+    return int.from_bytes(tag(key, *map(repr, what))[:8])
 
 
-def _category_decoys(key: bytes, asked: list[Cut]) -> list[Cut]:
-    decoys, sets = [], [cut for cut in asked if isinstance(cut[1], frozenset)]
-    for number, (feature, where, _) in enumerate(sets * (DILUTION - 1)):
-        known = sorted(set().union(*(other for one, other, _ in sets if one == feature)))
-        drawn = words(derive(key, "sets", str(number)), b"", len(known) + 1)
-        chosen = frozenset(np.array(known)[np.argsort(drawn[:-1])[: len(where)]].tolist())
-        decoys.append((feature, chosen, bool(drawn[-1] & np.uint64(1))))
-    return decoys
+def _edges(asked: list[Cut], key: bytes, edges: np.ndarray, needed: np.ndarray) -> Iterator[Iterator[Cut]]:
+    """For each cut edges of the grid, by how close their words are to the cut's: new edges change few choices."""
+    offered = np.setdiff1d(edges[~np.isnan(edges)], needed)
+    drawn = np.array([_drawn(key, float(edge)) for edge in offered], dtype=np.uint64)
+    for feature, where, left in asked:
+        near = drawn ^ np.uint64(_drawn(key, where, left))
+        order = np.argsort(near)
+        yield ((feature, float(offered[place]), bool(near[place] & np.uint64(1))) for place in order)
+
+
+def _sets(asked: list[Cut], key: bytes, *_: np.ndarray) -> Iterator[Iterator[Cut]]:
+    """For each cut sets of as many of the codes that the model may know; a few, since there may be no others."""
+    codes = 1 + max((max(where) for _, where, _ in asked), default=0)
+
+    def drawn(cut: Cut, attempt: int) -> Cut:
+        feature, where, left = cut
+        own = derive(key, repr((sorted(where), left, attempt)))
+        order = permutation(own, max(codes, len(where) + 1))
+        return feature, frozenset(order[: len(where)].tolist()), bool(_drawn(own) & 1)
+
+    for cut in asked:
+        yield (drawn(cut, attempt) for attempt in range(_ATTEMPTS))

@@ -3,8 +3,8 @@
     sealed: magic | E | AES-256-GCM(k, bundle), k = HKDF(X25519(e, U), E, U, context) with a fresh key pair (e, E)
     at rest: magic | salt | nonce | AES-256-GCM(k, content), k = scrypt(passphrase, salt, N = 2^17, r = 8, p = 1)
 
-Does not withstand: a proxy's statement of who it is (the seal names no sender; the registry's entry is signed by
-others), theft of the user's X25519 key later on, a passphrase guessed at some three guesses a second and core.
+Does not withstand: somebody who seals in the proxy's name (the seal names no sender; `bundle` signs), theft of the
+user's X25519 key later on, a passphrase guessed at some three guesses a second and core.
 Source: RFC 7748 (X25519); RFC 5869 (HKDF); RFC 7914 (scrypt); NIST SP 800-38D (GCM).
 """
 

@@ -92,12 +92,14 @@ def make_user(folder: Path, user: str, *, passphrase: str | None = None) -> User
     path = folder / KEY_FILE
     if path.exists():
         raise InvalidInput(f"{path} exists already; keep it, or make the new keys in another folder")
+    # The card first: without a key it is replaced by the next attempt, a key without a card would be stuck.
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / CARD_FILE).write_text(keys.card.text())
     content = json.dumps({"user": user, "seed": keys.seed.hex()}).encode()
     if passphrase is None:
         create_once(path, content)
     else:
         protect(path, content, passphrase)
-    (folder / CARD_FILE).write_text(keys.card.text())
     return keys
 
 

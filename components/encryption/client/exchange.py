@@ -1,7 +1,8 @@
 """A user's side of the conversation without the network: which requests to send, and what responses mean.
 
-Rows are asked in parts, each a query of its own. A refusal that says other keys are live now is answered by fetching
-the bundle and encrypting again; a response that no honest server gives raises, and so does a return to an older epoch.
+Rows are asked in parts, each a query of its own; nothing is decrypted before all have been answered, so that a server
+cannot time how long that takes. A refusal that says other keys are live now is answered by fetching the bundle and
+encrypting again; a response that no honest server gives raises, and so does a bundle that was live before one seen.
 Requests that a dying server cut off are signed and sent again, since asking twice changes nothing.
 """
 
@@ -25,8 +26,10 @@ OUTDATED = frozenset({"superseded", "wrong_epoch", "wrong_key"})
 """Refusals after which newer keys may help."""
 ROWS = {"order": 512, "hidden": 4}
 """Rows of a query: a tenth of a second and a few seconds of the server's."""
-_ATTEMPTS, _PAUSE = 6, 0.5
+_ATTEMPTS, _PAUSE, _MOST_PAUSE = 6, 0.5, 5.0
 _BUSY = (0, 502, 503, 504)
+LIVE_WORD = "troth-live"
+"""The header beside a bundle, with the proxy's word that it is live."""
 T = TypeVar("T")
 
 
@@ -51,12 +54,16 @@ class Sent:
 
 @dataclass(frozen=True)
 class Received:
-    """A response that came, or none: status 0, and what was in the way. Header names in small letters."""
+    """A response that came, or none: status 0, and what was in the way; `is_final` where asking again is of no use.
+
+    Header names are in small letters.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     trouble: str = ""
+    is_final: bool = False
 
 
 Dialogue = Generator[Sent, Received, T]
@@ -81,17 +88,21 @@ class Exchange:
         RefusedByServer
             The server refused, or does not answer.
         Malformed, WrongKey
-            It is no bundle for this user and model from the proxy, or of an older epoch than one seen before.
+            It is no bundle for this user and model from the proxy, or was live before one seen when it was asked for.
         """
+        before = self.opened
         received = yield from self._answered(Sent("GET", self._target("bundle")))
-        opened, before = open_bundle(received.body, self.keys, self.grant, self.model), self.opened
-        if before and opened.terms.epoch < before.terms.epoch:
+        opened = open_bundle(received.body, received.headers.get(LIVE_WORD, ""), self.keys, self.grant, self.model)
+        if before and opened.serial < before.serial:
             raise WrongKey(
-                f"the server handed out a bundle of epoch {opened.terms.epoch} after one of {before.terms.epoch}; "
-                "ask the proxy which is live"
+                f"the server handed out a bundle of change {opened.serial} (mode {opened.terms.mode}, epoch "
+                f"{opened.terms.epoch}) after one of change {before.serial} (mode {before.terms.mode}, epoch "
+                f"{before.terms.epoch}); ask the proxy which is live"
             )
-        self.opened = opened
-        return opened
+        # Another question may have fetched a newer one meanwhile.
+        if self.opened is None or self.opened.serial <= opened.serial:
+            self.opened = opened
+        return self.opened
 
     def margins(self, encoded: Callable[[Opened], np.ndarray]) -> Dialogue[tuple[Opened, np.ndarray]]:
         """Margins (n, K) of the rows that `encoded` makes (n, F) for a bundle, and that bundle.
@@ -109,24 +120,25 @@ class Exchange:
         raise AssertionError("the last attempt returns or raises")
 
     def _asked(self, opened: Opened, rows: np.ndarray) -> Dialogue[np.ndarray]:
-        size, found = ROWS[opened.terms.mode], []
-        for start in range(0, len(rows), size):
-            part = rows[start : start + size]
+        size, answered = ROWS[opened.terms.mode], []
+        parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+        for part in parts:
             body, json_length = write_asked(opened.client.encrypt(part))
             headers = {JSON_LENGTH: json_length, "content-type": "application/octet-stream"}
-            received = yield from self._answered(Sent("POST", self._target("infer"), headers, body))
-            found.append(_margins(opened, received, len(part)))
-        return np.concatenate(found)
+            answered.append((yield from self._answered(Sent("POST", self._target("infer"), headers, body))))
+        return np.concatenate([_margins(opened, one, len(part)) for one, part in zip(answered, parts, strict=True)])
 
     def _answered(self, sent: Sent) -> Dialogue[Received]:
         """A good response; a server that is dying or busy is asked again, under a new signature."""
+        pause = _PAUSE
         for attempt in range(_ATTEMPTS):
             length = sent.headers.get(JSON_LENGTH, "")
             signed = sign(self.keys, sent.method, sent.target, sent.body, json_length=length, now=time.time())
-            received = yield replace(sent, headers={**sent.headers, **signed}, pause=_PAUSE if attempt else 0.0)
+            received = yield replace(sent, headers={**sent.headers, **signed}, pause=pause if attempt else 0.0)
             if received.status == 200:
                 return received
-            if received.status not in _BUSY:
+            pause = max(_PAUSE, min(_said(received.headers.get("retry-after", "")), _MOST_PAUSE))
+            if received.status not in _BUSY or received.is_final:
                 break
         raise _refusal(self.address, received)
 
@@ -147,11 +159,22 @@ def _margins(opened: Opened, received: Received, rows: int) -> np.ndarray:
 
 def _refusal(address: str, received: Received) -> RefusedByServer:
     if received.status == 0:
+        if received.is_final:
+            return RefusedByServer(f"server {address} cannot be trusted: {received.trouble}", status=0, reason="tls")
         sentence = f"server {address} does not answer ({received.trouble}); is 'troth serve' running there?"
         return RefusedByServer(sentence, status=0, reason="silent")
     try:
         said = json.loads(received.body)
-        sentence, reason = str(said["error"])[:300], str(said["reason"])[:40]
+        sentence, reason = _printable(said["error"], 300), _printable(said["reason"], 40)
     except (ValueError, KeyError, TypeError):
         sentence, reason = f"it said {received.status} and nothing else; is it a Troth server?", "other"
     return RefusedByServer(f"server {address} refused: {sentence}", status=received.status, reason=reason)
+
+
+def _said(seconds: str) -> float:
+    return float(seconds) if seconds.isascii() and seconds.isdecimal() else 0.0
+
+
+def _printable(said: object, most: int) -> str:
+    """A server's words without what a terminal would obey."""
+    return "".join(letter for letter in str(said)[:most] if letter.isprintable())

@@ -8,6 +8,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Generator
+from functools import cached_property
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -18,11 +19,13 @@ import pandas as pd
 from components.data.frame import features_of
 from components.encryption.bundle import Opened
 from components.encryption.client.exchange import Dialogue, Exchange, Received, Sent
-from components.encryption.server.run import is_loopback
+from components.encryption.refusal import Malformed
+from components.encryption.server.loopback import is_loopback
 from components.encryption.user import Grant, UserKeys
 from components.errors import InvalidInput
 
 _TIMEOUT = httpx.Timeout(120.0, connect=5.0)
+_MOST_BYTES = 256 * 2**20
 
 
 class _Reading:
@@ -37,6 +40,7 @@ class _Reading:
             raise InvalidInput(f"{address} is plain HTTP to another machine; use https")
         self.exchange = Exchange(address.rstrip("/"), model, keys, grant)
         self._options = {"base_url": self.exchange.address, "timeout": _TIMEOUT, "trust_env": False}
+        self._options["headers"] = {"accept-encoding": "identity"}
         if authority:
             self._options["verify"] = ssl.create_default_context(cafile=authority)
 
@@ -60,8 +64,11 @@ class _Reading:
 class EncryptedModelClient(_Reading):
     """Asks and waits; for one thread at a time."""
 
+    @cached_property
+    def _http(self) -> httpx.Client:
+        return httpx.Client(**self._options)
+
     def __enter__(self) -> Self:
-        self._http = httpx.Client(**self._options)
         return self
 
     def __exit__(self, *_) -> None:
@@ -99,17 +106,23 @@ class EncryptedModelClient(_Reading):
     def _send(self, sent: Sent) -> Received:
         time.sleep(sent.pause)
         try:
-            got = self._http.request(sent.method, sent.target, headers=sent.headers, content=sent.body)
+            with self._http.stream(sent.method, sent.target, headers=sent.headers, content=sent.body) as got:
+                parts = _Parts()
+                for part in got.iter_raw():
+                    parts.take(part)
         except httpx.TransportError as trouble:
-            return Received(0, trouble=type(trouble).__name__)
-        return Received(got.status_code, got.headers, got.content)
+            return _none(trouble)
+        return Received(got.status_code, got.headers, parts.whole())
 
 
 class AsyncEncryptedModelClient(_Reading):
     """Asks while others go on; any number of questions at once."""
 
+    @cached_property
+    def _http(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(**self._options)
+
     async def __aenter__(self) -> Self:
-        self._http = httpx.AsyncClient(**self._options)
         return self
 
     async def __aexit__(self, *_) -> None:
@@ -135,10 +148,13 @@ class AsyncEncryptedModelClient(_Reading):
     async def _send(self, sent: Sent) -> Received:
         await asyncio.sleep(sent.pause)
         try:
-            got = await self._http.request(sent.method, sent.target, headers=sent.headers, content=sent.body)
+            async with self._http.stream(sent.method, sent.target, headers=sent.headers, content=sent.body) as got:
+                parts = _Parts()
+                async for part in got.aiter_raw():
+                    parts.take(part)
         except httpx.TransportError as trouble:
-            return Received(0, trouble=type(trouble).__name__)
-        return Received(got.status_code, got.headers, got.content)
+            return _none(trouble)
+        return Received(got.status_code, got.headers, parts.whole())
 
 
 def _next(dialogue: Generator, received: Received | None) -> tuple[Sent | None, object]:
@@ -147,3 +163,29 @@ def _next(dialogue: Generator, received: Received | None) -> tuple[Sent | None, 
         return dialogue.send(received), None
     except StopIteration as end:
         return None, end.value
+
+
+class _Parts:
+    """A response's body as it comes, up to what memory is spared for it."""
+
+    def __init__(self) -> None:
+        self._parts, self._room = [], _MOST_BYTES
+
+    def take(self, part: bytes) -> None:
+        self._room -= len(part)
+        if self._room < 0:
+            raise Malformed(f"the server's answer is larger than {_MOST_BYTES} bytes; ask whoever runs it")
+        self._parts.append(part)
+
+    def whole(self) -> bytes:
+        return b"".join(self._parts)
+
+
+def _none(trouble: BaseException) -> Received:
+    """No response; a certificate that does not verify is no silence, and the same the next time."""
+    cause = trouble
+    while cause := cause.__cause__ or cause.__context__:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            told = f"{cause.verify_message}; name who vouches for it with --authority, or turn back"
+            return Received(0, trouble=f"its certificate does not verify ({told})", is_final=True)
+    return Received(0, trouble=type(trouble).__name__)

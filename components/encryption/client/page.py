@@ -148,7 +148,8 @@ def _read(name: str, feature: Feature, text: str) -> float | str | None:
     if feature.kind != "numeric":
         return text
     try:
-        return float(text)
+        # Python's own "1_000" is nobody's way of writing a number.
+        return float(text.replace("_", " "))
     except ValueError:
         raise InvalidInput(f"{name.replace('_', ' ')} is no number; leave it empty where it is not known") from None
 

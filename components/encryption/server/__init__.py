@@ -4,7 +4,8 @@
 are published. What the server refuses it refuses before computing anything, with a reason (`Refused`).
 """
 
-from components.encryption.server.run import Serving, check, is_loopback, run
+from components.encryption.server.loopback import is_loopback
+from components.encryption.server.run import Serving, check, run
 from components.encryption.server.shelf import (
     LIVE,
     REVOKED,

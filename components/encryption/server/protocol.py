@@ -12,7 +12,7 @@ import json
 import struct
 from dataclasses import dataclass
 
-from components.encryption.frame import MOST_ROWS
+from components.encryption.frame import MOST_ROWS_OF
 from components.encryption.server.refused import Refused
 from components.encryption.server.shelf import Entry
 
@@ -41,7 +41,9 @@ def read_asked(body: bytes, json_length: str | None) -> Asked:
     """
     head = body
     if json_length is not None:
-        if not (json_length.isascii() and json_length.isdecimal() and int(json_length[:12]) <= len(body)):
+        # The int of a text of thousands of digits raises.
+        is_number = json_length.isascii() and json_length.isdecimal() and len(json_length) <= 12
+        if not is_number or int(json_length) > len(body):
             raise _malformed(f"Inference-Header-Content-Length does not fit a body of {len(body)} bytes")
         head = body[: int(json_length)]
     try:
@@ -107,7 +109,7 @@ def metadata(entry: Entry) -> dict:
         "platform": f"troth_{entry.mode}",
         "inputs": [{"name": INPUT, **tensor}],
         "outputs": [{"name": OUTPUT, **tensor}],
-        "parameters": {"epoch": entry.epoch, "fingerprint": entry.fingerprint, "most_rows": MOST_ROWS},
+        "parameters": {"epoch": entry.epoch, "fingerprint": entry.fingerprint, "most_rows": MOST_ROWS_OF[entry.mode]},
     }
 
 

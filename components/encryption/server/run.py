@@ -5,21 +5,24 @@ encrypted and signed on plain HTTP too, but who asks what and when is seen, and 
 beyond this machine there is TLS or nothing.
 """
 
-import ipaddress
 import json
 import os
+import signal
 import socket
+import ssl
 import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Thread
 
 from fastapi import FastAPI
 from uvicorn import Config
 from uvicorn.supervisors import Multiprocess
 
-from components.encryption.server.admission import WINDOW, Admission
+from components.encryption.server.admission import SILENCE, WINDOW, Admission
 from components.encryption.server.app import Limits, create_app
+from components.encryption.server.loopback import is_loopback
 from components.encryption.server.observed import SHARED
 from components.encryption.server.shelf import Shelf
 from components.encryption.server.spent import Quota, Spent, prepare_spent
@@ -42,6 +45,11 @@ class Serving:
     rows_a_minute: int = 100_000
     rows_a_day: int = 1_000_000
     most_models: int = 32
+    """Encrypted models that a worker keeps in memory."""
+    stale_seconds: float = 300.0
+    """How long the registry may be silent before the server says that it is not ready."""
+    silent_seconds: float = SILENCE
+    """How long before it answers nobody."""
     tls_certificate: str | None = None
     tls_key: str | None = None
 
@@ -55,21 +63,13 @@ class Serving:
         return f"{'https' if self.tls_certificate else 'http'}://{host}:{self.port}"
 
 
-def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's own."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def check(serving: Serving) -> None:
     """Refuse what cannot be served, or should not.
 
     Raises
     ------
     InvalidInput
-        Plain HTTP beyond this machine, half of what TLS needs, or a file of it that is not there.
+        Plain HTTP beyond this machine, half of what TLS needs, or files that are not there or do not go together.
     """
     files = {"certificate": serving.tls_certificate, "key": serving.tls_key}
     given = {name: path for name, path in files.items() if path}
@@ -78,6 +78,15 @@ def check(serving: Serving) -> None:
     for name, path in given.items():
         if not Path(path).is_file():
             raise InvalidInput(f"--tls-{name} {path} is no file; give the {name} in PEM")
+    if given:
+        try:
+            # A key under a passphrase is refused, since workers are started with nobody there to type it.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*given.values(), password="")
+        except (ssl.SSLError, OSError) as error:
+            raise InvalidInput(
+                f"{given['certificate']} and {given['key']} are no certificate in PEM and its key without a passphrase "
+                f"({getattr(error, 'reason', None) or 'unreadable'}); give the right files"
+            ) from None
     if not given and not is_loopback(serving.host):
         raise InvalidInput(
             f"{serving.host} is not this machine alone, where plain HTTP ends; give --tls-certificate and --tls-key"
@@ -102,6 +111,7 @@ def run(serving: Serving) -> None:
             f"{__name__}:worker",
             factory=True,
             http=GatheringProtocol,
+            ws="none",
             workers=serving.workers,
             access_log=False,
             log_config=_logging(),
@@ -114,15 +124,45 @@ def run(serving: Serving) -> None:
             ssl_certfile=serving.tls_certificate,
             ssl_keyfile=serving.tls_key,
         )
-        Multiprocess(config, [listening]).run()
+        _Workers(config, [listening]).run()
+
+
+class _Workers(Multiprocess):
+    """Workers of which a dead one is replaced at once.
+
+    uvicorn keeps the worker's end of their pipe open too, so where one dies while it is asked how it is, the whole time
+    for an answer goes by.
+    """
+
+    def init_processes(self) -> None:
+        super().init_processes()
+        self._let_go()
+
+    def keep_subprocess_alive(self) -> None:
+        super().keep_subprocess_alive()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for process in self.processes:
+            process.child_conn.close()
 
 
 def worker() -> FastAPI:
     """The application of one worker, from what the first process left in the environment."""
     serving = Serving(**json.loads(os.environ[_SETTINGS]))
+    Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     quota = Quota(serving.rows_a_minute, serving.rows_a_day)
     spent = Spent(Path(serving.folder) / SPENT, quota, keep=3 * WINDOW)
-    return create_app(Admission(Shelf(serving.shelf, most_models=serving.most_models), spent), limits=Limits())
+    limits = Limits(cores=max(1, (os.cpu_count() or 1) // serving.workers), stale_seconds=serving.stale_seconds)
+    shelf = Shelf(serving.shelf, most_models=serving.most_models)
+    return create_app(Admission(shelf, spent, silence=serving.silent_seconds), limits=limits)
+
+
+def _end_with(parent: int) -> None:
+    """End this process after its parent has died: nobody follows the registry then."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _bound(serving: Serving) -> socket.socket:
@@ -150,5 +190,7 @@ def _logging() -> dict:
         "disable_existing_loggers": False,
         "formatters": {"lines": {"()": "components.encryption.server.observed.Lines"}},
         "handlers": {"lines": handler},
-        "loggers": {"uvicorn": {"handlers": ["lines"], "level": "WARNING", "propagate": False}},
+        "loggers": {
+            name: {"handlers": ["lines"], "level": "WARNING", "propagate": False} for name in ("uvicorn", "asyncio")
+        },
     }

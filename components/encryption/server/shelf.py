@@ -11,10 +11,12 @@ import os
 import secrets
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
 
+from components.durable import flush
 from components.encryption.publish import EncryptedModel, read_model
 from components.encryption.refusal import Malformed
 
@@ -48,6 +50,8 @@ class Entry:
     """The user's Ed25519 key, hexadecimal."""
     state: str
     expires: float
+    word: str = ""
+    """The proxy's, that the bundle is live."""
     former: tuple[Former, ...] = ()
 
 
@@ -57,26 +61,25 @@ class Shelf:
     def __init__(self, folder: Path, *, most_models: int = 32) -> None:
         self.folder, self.most_models = folder, most_models
         self._seen: tuple[int, int] | None = None
+        self.as_of = 0.0
+        """When the registry was last heard of, in seconds since 1970; 0 if never."""
         self._entries: dict[tuple[str, str], Entry] = {}
         self._models: OrderedDict[str, EncryptedModel] = OrderedDict()
         self._lock = Lock()
 
-    @property
-    def as_of(self) -> float:
-        """When the registry was last heard of, in seconds since 1970; 0 if never."""
-        try:
-            return self.folder.joinpath(INDEX).stat().st_mtime
-        except FileNotFoundError:
-            return 0.0
-
     def find(self, model: str, user: str) -> Entry | None:
         """Whose live version of what; None where the server has none."""
-        self._refresh()
+        self.refresh()
         return self._entries.get((model, user))
 
     def loaded(self, entry: Entry) -> EncryptedModel | None:
         """The model of an entry if it is in memory."""
-        return self._models.get(entry.artifact)
+        found = self._models.get(entry.artifact)
+        if found:
+            # The lock is for loading, which nobody waits for here; who was let go meanwhile is used a last time.
+            with suppress(KeyError):
+                self._models.move_to_end(entry.artifact)
+        return found
 
     def load(self, entry: Entry) -> EncryptedModel:
         """The model of an entry, read and made ready if it is not in memory.
@@ -103,28 +106,30 @@ class Shelf:
         """The content of a file, which must have the digest it is named by."""
         content = self.folder.joinpath(digest).read_bytes()
         if hashlib.sha256(content).hexdigest() != digest:
-            raise Malformed("a file on the shelf is damaged; remove it, and it is fetched again")
+            self.folder.joinpath(digest).unlink(missing_ok=True)
+            raise Malformed("a file on the shelf is damaged; it is fetched again with the next look at the registry")
         return content
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Read the index again if it is another; cheap where it is not."""
         try:
             status = os.stat(self.folder / INDEX)
         except FileNotFoundError:
             return
         # A new index is a new file; of an old one the date alone is renewed.
-        seen = (status.st_ino, status.st_mtime_ns)
+        seen, self.as_of = (status.st_ino, status.st_mtime_ns), status.st_mtime
         if seen != self._seen:
             self._entries = {(one.model, one.user): one for one in read_index(self.folder)}
             self._seen = seen
 
 
 def read_index(folder: Path) -> list[Entry]:
-    """Every entry; none where nothing was put in yet."""
+    """Every entry; none where nothing was put in yet, or what was is damaged and will be replaced."""
     try:
         document = json.loads((folder / INDEX).read_text())
-    except FileNotFoundError:
+        return [Entry(**{**one, "former": tuple(Former(**past) for past in one["former"])}) for one in document]
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
         return []
-    return [Entry(**{**one, "former": tuple(Former(**past) for past in one["former"])}) for one in document]
 
 
 def has_file(folder: Path, digest: str) -> bool:
@@ -160,5 +165,9 @@ def _files(entries: Iterable[Entry]) -> set[str]:
 def _replace(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    draft.write_bytes(content)
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
     draft.replace(path)
+    flush(path.parent)

@@ -1,11 +1,12 @@
 """What all workers of a server must agree on: nonces that were used, and rows that each user has asked.
 
-A file of SQLite in WAL mode, one transaction a request, without waiting for the disk: what a crashed machine forgets
-does not matter, because a server refuses requests made before it was started. Counts of rows are of the current minute
-and day (UTC) and start anew with the server.
+A file of SQLite in WAL mode, one transaction a request, without waiting for the disk. It outlives the server; what a
+machine that lost power forgets matters little, because a server refuses requests made before it was started. Counts of
+rows are of the current minute and day (UTC).
 """
 
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from components.encryption.server.refused import Refused
 
 MINUTE, DAY = 60, 86_400
 
+_TABLES = """
+CREATE TABLE IF NOT EXISTS nonces (nonce BLOB PRIMARY KEY, time INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS used (user TEXT PRIMARY KEY, minute INTEGER NOT NULL, in_minute INTEGER NOT NULL,
+day INTEGER NOT NULL, in_day INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS started (time REAL NOT NULL);
+"""
 _USE = """
 INSERT INTO used VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
 in_minute = excluded.in_minute + iif(minute = excluded.minute, in_minute, 0), minute = excluded.minute,
@@ -23,27 +30,32 @@ RETURNING in_minute, in_day
 
 @dataclass(frozen=True)
 class Quota:
-    """Rows that one user may ask of all models together."""
+    """Rows that one user may ask of all models together; one of mode `hidden` counts as a thousand."""
 
     rows_a_minute: int
     rows_a_day: int
 
 
 def prepare_spent(path: Path, *, now: float) -> None:
-    """Start with nothing spent; requests made before `now` (seconds since 1970) are refused from here on."""
+    """Go on from what was spent; requests made before `now` (seconds since 1970) are refused from here on."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for ending in ("", "-wal", "-shm"):
-        path.with_name(path.name + ending).unlink(missing_ok=True)
-    book = sqlite3.connect(path, isolation_level=None)
-    book.execute("PRAGMA journal_mode = WAL")
-    book.execute("CREATE TABLE nonces (nonce BLOB PRIMARY KEY, time INTEGER NOT NULL) WITHOUT ROWID")
-    book.execute(
-        "CREATE TABLE used (user TEXT PRIMARY KEY, minute INTEGER NOT NULL, in_minute INTEGER NOT NULL, "
-        "day INTEGER NOT NULL, in_day INTEGER NOT NULL) WITHOUT ROWID"
-    )
-    book.execute("CREATE TABLE started (time REAL NOT NULL)")
-    book.execute("INSERT INTO started VALUES (?)", (now,))
-    book.close()
+    try:
+        _prepare(path, now)
+    except sqlite3.DatabaseError:
+        # Power was lost in the middle of a write.
+        for ending in ("", "-wal", "-shm"):
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+        _prepare(path, now)
+
+
+def _prepare(path: Path, now: float) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as book:
+        book.execute("PRAGMA journal_mode = WAL")
+        if book.execute("PRAGMA quick_check").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError("damaged")
+        book.executescript(_TABLES)
+        book.execute("DELETE FROM started")
+        book.execute("INSERT INTO started VALUES (?)", (now,))
 
 
 class Spent:
@@ -89,5 +101,6 @@ class Spent:
             (in_day, self.quota.rows_a_day, DAY, "day"),
         ):
             if used > most:
-                what = f"{used} rows are more than the {most} that a user may ask in a {word}"
+                rows = f"{used} rows (one of mode hidden counts as 1000)"
+                what = f"{rows} are more than the {most} that a user may ask in a {word}"
                 raise Refused(429, "quota", what, retry_after=span - int(now) % span)

@@ -161,5 +161,5 @@ def http(stand):
         def send(asking: Asking) -> httpx.Response:
             return plain(asking.method, asking.target, headers=asking.headers, content=asking.body)
 
-        send.log, send.plain, send.app = log, plain, app
+        send.log, send.plain, send.app, send.admission = log, plain, app, admission
         yield send

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.encryption import elgamal
 from components.encryption.elgamal import (
     ORDER,
     ZERO,
@@ -59,6 +60,30 @@ def test_sums_and_multiples_of_ciphertexts(secret, numbers, factor):
 @pytest.mark.parametrize("number", [0, 1, -1, 2**15, 2**15 + 1, -(2**16), -(2**24) - 1, 2**28])
 def test_logarithms_are_found_up_to_the_bound(number):
     assert discrete_logarithm(multiple_of_base(scalar(number)), 2**28) == number
+
+
+def test_the_time_of_a_logarithm_does_not_depend_on_it(monkeypatch):
+    added = 0
+
+    def counted(one: bytes, other: bytes) -> bytes:
+        nonlocal added
+        added += 1
+        return add(one, other)
+
+    def mean(number: int, turns: int = 400) -> float:
+        """Giant steps, of which each is one addition, in a range of 33."""
+        nonlocal added
+        added = 0
+        for _ in range(turns):
+            discrete_logarithm(multiple_of_base(scalar(number)), 2**20)
+        return added / turns
+
+    mean(0, 1)
+    monkeypatch.setattr(elgamal, "add", counted)
+    # Uniform on 33 counts: a mean of 400 has a standard deviation of 0.48. Outwards from 0 it were 2 and 33.
+    small, large = mean(0), mean(2**20)
+    assert abs(small - 17) < 3
+    assert abs(large - 17) < 3
 
 
 def test_logarithms_beyond_the_bound_are_not():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xgboost
 
 from components.encryption.forest import read_forest
 from components.encryption.grid import DILUTION, EDGES, grid_with_decoys, public_grid, thresholds
@@ -31,6 +32,29 @@ def test_decoys_have_as_many_decimals_as_thresholds(forest):
     assert (thresholds(forest)[visits] % 1 == 0).all()
     assert (grid.edges[visits] % 1 == 0).all()
     assert not (grid.edges[forest.features.index("dose")] % 1 == 0).all()
+
+
+def test_the_next_grid_holds_the_former_one_and_enough_decoys_for_what_is_new(trained):
+    """A user with two champions' bundles learns no more than one bundle says: of the edges that came one in four."""
+    first = trained("binary", rounds=4)
+    settings = {"objective": "binary:logistic", "max_depth": 4, "max_cat_to_onehot": 2, "nthread": 1}
+    types = {"feature_types": ["q", "q", "q", "c"], "enable_categorical": True}
+    rows, label = first.rows[100:], (first.rows[100:, 0] > 0.3).astype(int)
+    matrix = xgboost.DMatrix(rows, label, feature_names=first.booster.feature_names, **types)
+    forests = [read_forest(first.booster)]
+    forests.append(read_forest(xgboost.train(settings, matrix, 3, xgb_model=first.booster)))
+    old = grid_with_decoys(forests[0], KEY)
+    new = grid_with_decoys(forests[1], KEY, dict(zip(forests[0].features, old.edges.tolist(), strict=True)))
+    needed = [thresholds(forest) for forest in forests]
+    assert sum(np.isin(*pair).sum() for pair in zip(*needed, strict=True)) > 10
+    for before, after, were, are in zip(old.edges, new.edges, *needed, strict=True):
+        assert np.isin(before, after).all()
+        assert np.isin(are, after).all()
+        came = np.setdiff1d(after, before)
+        assert np.isin(came, are).sum() <= len(came) / DILUTION
+        assert np.isin(before, were).sum() <= len(before) / DILUTION
+    kept = dict(zip(forests[1].features, new.edges.tolist(), strict=True))
+    np.testing.assert_array_equal(grid_with_decoys(forests[0], KEY, kept).edges, new.edges)
 
 
 def test_decoys_are_the_models_and_not_the_users(forest, published):

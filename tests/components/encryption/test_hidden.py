@@ -6,10 +6,20 @@ import numpy as np
 import pytest
 
 from components.encryption import Malformed, WrongKey, read_client, read_model
-from components.encryption.elgamal import ORDER, ZERO, add, encrypt, multiple, multiple_of_base, negative, scalar
+from components.encryption.elgamal import (
+    ORDER,
+    ZERO,
+    ElGamalSecret,
+    add,
+    encrypt,
+    multiple,
+    multiple_of_base,
+    negative,
+    scalar,
+)
 from components.encryption.frame import HIDDEN_QUERY, framed
 from components.encryption.grid import thresholds
-from components.encryption.questions import cut_of
+from components.encryption.questions import cut_of, questions_of
 
 ROWS = 3
 
@@ -126,6 +136,42 @@ def test_a_question_in_two_is_a_decoy_and_decoys_are_the_models(published, made)
     assert asked < cuts
     assert len(cuts) >= 1.9 * len(asked)
     assert cuts == set(published("binary", "hidden", user="bob").client.questions.cuts)
+
+
+def test_a_cut_brings_its_decoys_along_into_the_next_model(made, published):
+    """So what two champions of a name share is no list of the cuts they share."""
+    forest, grid, key = made.forest, made.grid, b"k" * 32
+    inner = np.flatnonzero(~forest.is_leaf)
+    fewer = dataclasses.replace(forest, feature=forest.feature.copy())
+    gone = inner[forest.tree[inner] >= 4]
+    fewer.feature[gone] = -1
+    one, other = (set(questions_of(each, grid, key, key).cuts) for each in (forest, fewer))
+    cuts = {cut_of(forest, node) for node in inner}
+    assert cuts - other
+    both = one & other
+    assert len(both & cuts) / len(both) < 0.6
+    assert len((one - other) & cuts) / len(one - other) < 0.6
+
+
+def test_a_set_has_a_decoy_though_no_other_set_names_its_codes(published):
+    """In one-hot splits each set is of one code."""
+    made = published("one-hot", "hidden")
+    cuts = {cut_of(made.forest, node) for node in np.flatnonzero(~made.forest.is_leaf)}
+    sets = {cut for cut in cuts if isinstance(cut[1], frozenset)}
+    decoys = {cut for cut in made.client.questions.cuts if isinstance(cut[1], frozenset)} - sets
+    assert len(sets) > 1
+    assert len(decoys) == len(sets)
+    named = set().union(*(where for _, where, _ in sets))
+    assert set().union(*(where for _, where, _ in decoys)) - named
+    assert max(set().union(*(where for _, where, _ in decoys))) <= max(named)
+
+
+def test_every_leaf_is_tried_whichever_opens(made, answered, monkeypatch):
+    _, _, answer = answered
+    tried, is_zero = [], ElGamalSecret.is_zero
+    monkeypatch.setattr(ElGamalSecret, "is_zero", lambda self, pair: tried.append(1) or is_zero(self, pair))
+    made.client.decrypt(answer)
+    assert len(tried) == ROWS * made.client.leaves.sum()
 
 
 def test_the_artifact_holds_no_threshold_leaf_or_name(made):

@@ -221,16 +221,23 @@ def test_rows_of_another_shape_are_refused(published):
             client.encrypt(rows)
 
 
-def test_sums_that_overflow_a_slot_are_refused(trained, issued):
-    booster = trained("regression", rounds=1).booster
-    large = booster.save_raw("json").decode()
-    document = json.loads(large)
+@pytest.mark.parametrize("size", [1e7, 3e14, 2e37])
+def test_large_labels_fit_into_a_slot(trained, issued, size):
+    case = trained("regression", rounds=3)
+    document = json.loads(case.booster.save_raw("json").decode())
     for tree in document["learner"]["gradient_booster"]["model"]["trees"]:
         leaf = np.array(tree["left_children"]) == -1
-        tree["split_conditions"] = np.where(leaf, 1e7, tree["split_conditions"]).tolist()
+        largest = np.abs(np.array(tree["split_conditions"])[leaf]).max()
+        tree["split_conditions"] = [
+            float(np.float32(one / largest * size)) if is_leaf else one
+            for one, is_leaf in zip(tree["split_conditions"], leaf, strict=True)
+        ]
+        tree["base_weights"] = tree["split_conditions"]
     booster = xgboost.Booster(model_file=bytearray(json.dumps(document).encode()))
-    with pytest.raises(InvalidInput, match="overflows a slot"):
-        publish(booster, issued(booster))
+    made = publish(booster, issued(booster))
+    margins = made.client.decrypt(made.model.answer(made.client.encrypt(case.rows[:40])))
+    expected = booster.inplace_predict(case.rows[:40], predict_type="margin").reshape(-1, 1)
+    np.testing.assert_allclose(margins, expected, rtol=1e-5, atol=1e-6 * size)
 
 
 def test_more_classes_than_slots_are_refused(issued):

@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from components.encryption import Malformed, WrongKey
-from components.encryption.enrolment import DAY, Enrolment
+from components.encryption.enrolment import DAY, Enrolment, Scheme
 from components.encryption.user import (
     CARD_FILE,
     GRANT_FILE,
@@ -30,6 +30,18 @@ def test_keys_are_read_as_they_were_made_and_closed_to_others(tmp_path, passphra
     assert stat.S_IMODE((tmp_path / KEY_FILE).stat().st_mode) == 0o600
     assert made.seed.hex() not in (tmp_path / CARD_FILE).read_text() + repr(made)
     assert (made.seed.hex().encode() in (tmp_path / KEY_FILE).read_bytes()) == (passphrase is None)
+
+
+def test_a_key_is_never_without_its_card(tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("components.encryption.user.create_once", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make_user(tmp_path, "ada")
+    assert not (tmp_path / KEY_FILE).exists()
+    assert read_card(tmp_path / CARD_FILE) != make_user(tmp_path, "ada").card == read_card(tmp_path / CARD_FILE)
 
 
 def test_keys_are_never_replaced(tmp_path):
@@ -98,6 +110,26 @@ def test_epochs_rise_with_rotation_and_with_issuing_after_revocation(tmp_path):
         users.rotate("ada", days=1)
     again = users.issue(second, days=1, now=20)
     assert (again.epoch, again.card, again.revoked) == (3, second, False)
+
+
+def test_what_goes_live_is_counted_and_only_for_keys_that_are_good(tmp_path):
+    users, scheme = Enrolment(tmp_path / "users.json"), Scheme(mode="hidden")
+    ada = users.issue(make_user(tmp_path / "1", "ada").card, days=1)
+    first = users.goes_live(ada, "care", scheme, "aa", now=100)
+    assert users.goes_live(ada, "care", scheme, "aa", now=200) == first
+    second = users.goes_live(ada, "care", scheme, "bb", now=100)
+    # A rollback is a change like any other, and a clock set back does not count back.
+    assert first < second < users.goes_live(ada, "care", scheme, "aa", now=50)
+    assert Enrolment(users.path).find("ada").models["care"].scheme == scheme
+
+    rotated = users.rotate("ada", days=1)
+    assert users.goes_live(ada, "care", scheme, "cc") is None
+    assert users.goes_live(rotated, "care", scheme, "cc", now=300) == 300
+    users.revoke("ada")
+    assert users.goes_live(rotated, "care", scheme, "dd") is None
+    assert users.find("ada").models["care"].fingerprint == "cc"
+    users.withdrawn("ada", "care")
+    assert users.find("ada").models == {}
 
 
 def test_the_list_survives_and_is_nobodys_elses(tmp_path):

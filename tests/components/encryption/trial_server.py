@@ -7,7 +7,7 @@ from pathlib import Path
 
 from components.data.schema import BinaryLabel, Feature, MulticlassLabel, RegressionLabel, Schema
 from components.encryption import Publication
-from components.encryption.bundle import Terms, make_bundle, proxy_key
+from components.encryption.bundle import Terms, live_word, make_bundle, proxy_key
 from components.encryption.request import JSON_LENGTH, sign
 from components.encryption.server import LIVE, Entry, put_file, put_index
 from components.encryption.server.protocol import write_asked
@@ -41,11 +41,13 @@ class Stand:
 
     shelf: Path
     entries: dict[str, Entry] = field(default_factory=dict)
+    serial: int = 0
 
     def publish(self, name: str, made: Publication, *, kind: str, version: str = "1", epoch: int = 1) -> Entry:
         """Put a publication on the shelf as a user's live version."""
         keys, fingerprint = user(name), made.client.fingerprint.hex()
-        terms = Terms(name, MODEL, "d" * 64, epoch, made.mode, fingerprint)
+        terms = terms_of(name, made, epoch=epoch)
+        self.serial += 1
         bundle = make_bundle(terms, made.client, schema_of(kind), keys.card, proxy_key(MASTER))
         entry = Entry(
             model=MODEL,
@@ -59,6 +61,7 @@ class Stand:
             signs=keys.card.signs.hex(),
             state=LIVE,
             expires=time.time() + 3600,
+            word=live_word(terms, self.serial, proxy_key(MASTER)),
         )
         return self.put(entry)
 
@@ -69,6 +72,10 @@ class Stand:
 
     def change(self, name: str, **changes) -> Entry:
         return self.put(replace(self.entries[name], **changes))
+
+
+def terms_of(name: str, made: Publication, *, epoch: int = 1) -> Terms:
+    return Terms(name, MODEL, "d" * 64, epoch, made.mode, 2048, "decoys", made.client.fingerprint.hex())
 
 
 def grant(name: str) -> Grant:

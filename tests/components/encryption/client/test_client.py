@@ -1,21 +1,27 @@
 """Clients and a real server of several processes: the plain model's predictions, whatever happens meanwhile."""
 
 import asyncio
+import json
 import os
 import signal
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from components.encryption import WrongKey
+from components.encryption import Malformed, WrongKey
+from components.encryption.bundle import Opened
 from components.encryption.client import AsyncEncryptedModelClient, EncryptedModelClient, RefusedByServer
-from components.encryption.server import LIVE, REVOKED, Former
+from components.encryption.client.exchange import Exchange, Received
+from components.encryption.request import JSON_LENGTH
+from components.encryption.server import LIVE, REVOKED, Former, put_file
+from components.encryption.server.protocol import read_asked, write_asked
 from components.errors import InvalidInput
-from tests.components.encryption.trial_server import MODEL, grant, user
+from tests.components.encryption.trial_server import MODEL, grant, schema_of, terms_of, user
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -139,13 +145,107 @@ def test_rotation_while_requests_run_disturbs_nobody(asking, frame_of, cases, la
     assert client.exchange.opened.terms.epoch == 3
 
 
-def test_a_server_cannot_lead_a_client_back_to_an_older_epoch(asking, frame_of, cases, lasting, published):
-    client = asking("bob")
-    lasting.publish("bob", published("binary", user="bob", epoch=2), kind="binary", version="2", epoch=2)
-    client.predict(frame_of(cases["binary"].rows[:1]))
-    lasting.publish("bob", published("binary", user="bob"), kind="binary", version="3", epoch=1)
-    with pytest.raises(WrongKey, match="epoch 1 after one of 2"):
-        client.predict(frame_of(cases["binary"].rows[:1]))
+def test_a_server_cannot_lead_a_client_back(asking, frame_of, cases, lasting, published):
+    """To an older epoch, to an older champion, or from mode `hidden` to `order`, though the proxy signed all of it."""
+    client, frame = asking("bob"), frame_of(cases["binary"].rows[:1])
+    earlier = lasting.entries["bob"]
+    kept = [(lasting.shelf / digest).read_bytes() for digest in (earlier.artifact, earlier.bundle)]
+    later = lasting.publish("bob", published("binary", "hidden", user="bob"), kind="binary", version="2")
+    client.predict(frame)
+    for content in kept:
+        put_file(lasting.shelf, content)
+    lasting.put(earlier)
+    with pytest.raises(WrongKey, match="mode order.* after .*mode hidden"):
+        client.predict(frame)
+    # What the server says of an old version beside a new bundle is no word of the proxy's.
+    lasting.put(replace(earlier, word=later.word))
+    with pytest.raises(WrongKey, match="not signed"):
+        client.predict(frame)
+    # A rollback that the proxy means has a word of its own.
+    lasting.publish("bob", published("binary", user="bob"), kind="binary", version="1")
+    client.predict(frame)
+    assert client.exchange.opened.terms.mode == "order"
+
+
+def test_an_answer_that_comes_late_is_no_older_bundle(lasting, published, frame_of):
+    """Two questions of one client, of which the first one's bundle is overtaken by a rotation."""
+    exchange = Exchange("http://127.0.0.1", MODEL, user("bob"), grant("bob"))
+    bundles = []
+    for epoch in (1, 2):
+        entry = lasting.publish("bob", published("binary", user="bob", epoch=epoch), kind="binary", epoch=epoch)
+        bundles.append(Received(200, {"troth-live": entry.word}, (lasting.shelf / entry.bundle).read_bytes()))
+    first, second = exchange.renew(), exchange.renew()
+    next(first), next(second)
+    epochs = []
+    for dialogue, received in ((second, bundles[1]), (first, bundles[0])):
+        with pytest.raises(StopIteration) as end:
+            dialogue.send(received)
+        epochs.append(end.value.value.terms.epoch)
+    assert epochs == [2, 2]
+    third = exchange.renew()
+    next(third)
+    with pytest.raises(WrongKey, match="epoch 1.* after .*epoch 2"):
+        third.send(bundles[0])
+
+
+def test_nothing_is_decrypted_before_everything_is_answered(published, lasting, cases):
+    made = published("stumps", "hidden")
+    opened = Opened(terms_of("ada", made), 1, schema_of("binary"), made.client)
+    asked = Exchange("http://127.0.0.1", MODEL, user("ada"), grant("ada"))._asked(opened, cases["stumps"].rows[:9])
+    done, sent = [], next(asked)
+    while not done:
+        query = read_asked(sent.body, sent.headers[JSON_LENGTH]).query
+        body, length = write_asked(made.model.answer(query))
+        try:
+            sent = asked.send(Received(200, {JSON_LENGTH: length}, body))
+        except StopIteration as end:
+            done.append(end.value)
+    np.testing.assert_allclose(done[0], cases["stumps"].margins(cases["stumps"].rows[:9]), atol=1e-4)
+
+    asked = Exchange("http://127.0.0.1", MODEL, user("ada"), grant("ada"))._asked(opened, cases["stumps"].rows[:9])
+    next(asked)
+    nonsense = Received(200, {JSON_LENGTH: "0"}, write_asked(b"no answer")[0])
+    asked.send(nonsense), asked.send(nonsense)
+    with pytest.raises(Malformed):
+        asked.send(nonsense)
+
+
+def test_a_busy_server_is_asked_again_when_it_says_and_at_last_believed():
+    exchange = Exchange("http://server", MODEL, user("ada"), grant("ada"))
+    dialogue, pauses = exchange.renew(), []
+    body = json.dumps({"error": "too many long questions are waiting; ask again", "reason": "busy"}).encode()
+    next(dialogue)
+    for said in ("2", "3600", "-1", "soon", ""):
+        pauses.append(dialogue.send(Received(503, {"retry-after": said}, body)).pause)
+    with pytest.raises(RefusedByServer, match="too many long questions") as refused:
+        dialogue.send(Received(503, {}, body))
+    assert refused.value.reason == "busy"
+    assert pauses == [2, 5, 0.5, 0.5, 0.5]
+
+
+def test_a_servers_words_cannot_steer_a_terminal():
+    said = json.dumps({"error": "\x1b]0;owned\x07\x1b[2Jpay\u009b\u202ehere\n", "reason": "\x1b[1m"}).encode()
+    dialogue = Exchange("http://127.0.0.1", MODEL, user("ada"), grant("ada")).renew()
+    next(dialogue)
+    with pytest.raises(RefusedByServer) as refused:
+        dialogue.send(Received(403, {}, said))
+    assert "pay" in str(refused.value)
+    assert (str(refused.value) + refused.value.reason).isprintable()
+
+
+def test_the_two_lines_of_the_module_are_enough(server, frame_of, cases):
+    client = EncryptedModelClient(server.address, MODEL, user("ada"), grant("ada"))
+    np.testing.assert_allclose(client.predict(frame_of(cases["binary"].rows[:2])), plain(cases, "binary", 2), atol=1e-5)
+    client.__exit__()
+
+
+def test_an_answer_has_a_largest_size(server, monkeypatch):
+    monkeypatch.setattr("components.encryption.client.model._MOST_BYTES", 100)
+    with (
+        EncryptedModelClient(server.address, MODEL, user("ada"), grant("ada")) as client,
+        pytest.raises(Malformed, match="larger"),
+    ):
+        client.open()
 
 
 def test_revocation_while_requests_run_ends_them_with_the_reason(asking, frame_of, cases, lasting):
@@ -174,6 +274,25 @@ def test_a_worker_killed_in_mid_request_is_replaced_and_the_request_answered(ask
     thread.join(90)
     np.testing.assert_allclose(found[0], plain(cases, "binary", 4), atol=1e-4)
     assert not set(before) & set(server.pids())
+
+
+def test_workers_end_when_nobody_follows_the_registry_for_them(server):
+    """As after `kill -9` of the first process, whose children would answer revoked users for ever."""
+    workers = server.pids()
+    os.kill(server.process.pid, signal.SIGKILL)
+    server.process.wait()
+    deadline = time.monotonic() + 60
+    while any(is_running(pid) for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    server.start()
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
 
 
 def test_a_server_that_lost_power_forgets_nothing_that_matters(asking, server, frame_of, cases):

@@ -79,6 +79,11 @@ def test_what_is_left_empty_is_missing(page, cases):
     assert outcome(page("ada")({"visits": "2", "dose": " "})) == f"{100 * score:.1f} %"
 
 
+@pytest.mark.parametrize("text", ["1_000", "1,5", "0x10"])
+def test_what_only_programs_call_a_number_is_none(page, text):
+    assert "dose is no number" in page("ada")({"dose": text}).text
+
+
 def test_what_is_no_number_is_told_and_kept(page):
     response = page("ada")({"dose": "<b>much</b>", "marker": "1"})
     assert response.status_code == 422

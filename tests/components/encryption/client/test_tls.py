@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from components.encryption.client import EncryptedModelClient, RefusedByServer
+from components.encryption.client.exchange import Exchange, Received
 from components.encryption.server import Serving, check, is_loopback
 from components.errors import InvalidInput
 from tests.components.encryption.client.conftest import Server
@@ -61,6 +62,30 @@ def test_half_of_what_tls_needs_is_refused(certificate):
     check(Serving("folder", host="0.0.0.0", tls_certificate=certificate[0], tls_key=certificate[1]))
 
 
+def test_files_that_are_no_certificate_and_key_are_refused_before_anything_starts(certificate, tmp_path):
+    other = tmp_path / "other.key"
+    private = serialization.PrivateFormat.PKCS8
+    key, locked = ec.generate_private_key(ec.SECP256R1()), serialization.BestAvailableEncryption(b"words")
+    other.write_bytes(key.private_bytes(serialization.Encoding.PEM, private, serialization.NoEncryption()))
+    (tmp_path / "locked.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, private, locked))
+    (tmp_path / "words").write_text("no PEM")
+    for pair in (
+        (certificate[1], certificate[0]),
+        (certificate[0], str(other)),
+        (certificate[0], str(tmp_path / "locked.key")),
+        (str(tmp_path / "words"), certificate[1]),
+    ):
+        with pytest.raises(InvalidInput, match="certificate"):
+            check(Serving("folder", host="0.0.0.0", tls_certificate=pair[0], tls_key=pair[1]))
+
+
+def test_a_certificate_that_does_not_verify_is_not_asked_again():
+    dialogue = Exchange("https://models", MODEL, user("ada"), grant("ada")).renew()
+    next(dialogue)
+    with pytest.raises(RefusedByServer, match="expired"):
+        dialogue.send(Received(0, trouble="its certificate has expired", is_final=True))
+
+
 @pytest.mark.slow
 def test_a_client_knows_its_server(lasting, published, certificate, frame_of, cases):
     lasting.publish("ada", published("binary"), kind="binary")
@@ -71,8 +96,9 @@ def test_a_client_knows_its_server(lasting, published, certificate, frame_of, ca
         np.testing.assert_allclose(found, cases["binary"].booster.inplace_predict(cases["binary"].rows[:3]), atol=1e-5)
         with (
             EncryptedModelClient(server.address, MODEL, user("ada"), grant("ada")) as stranger,
-            pytest.raises(RefusedByServer, match="does not answer"),
+            pytest.raises(RefusedByServer, match="certificate does not verify") as refused,
         ):
             stranger.open()
+        assert refused.value.reason == "tls"
     finally:
         server.stop()

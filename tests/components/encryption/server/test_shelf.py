@@ -29,12 +29,35 @@ def test_few_models_are_kept_in_memory(stand, published):
     assert reader.loaded(entries[1])
 
 
+def test_what_is_asked_stays_and_what_nobody_asks_goes(stand, published):
+    ada, bob, cyd = (
+        stand.publish(name, published("binary", user=name), kind="binary") for name in ("ada", "bob", "cyd")
+    )
+    reader = Shelf(stand.shelf, most_models=2)
+    reader.load(ada), reader.load(bob)
+    assert reader.loaded(ada)
+    reader.load(cyd)
+    assert (reader.loaded(bob), bool(reader.loaded(ada))) == (None, True)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[3]", '[{"user": "ada"}]', "null"])
+def test_a_damaged_index_is_empty_until_the_next_look(stand, published, content):
+    entry = stand.publish("ada", published("binary"), kind="binary")
+    reader = Shelf(stand.shelf)
+    (stand.shelf / "index.json").write_text(content)
+    assert (reader.find("care", "ada"), read_index(stand.shelf)) == (None, [])
+    stand.put(entry)
+    assert reader.find("care", "ada") == entry
+
+
 def test_a_damaged_file_is_noticed(stand, published):
     entry = stand.publish("ada", published("binary"), kind="binary")
     path = stand.shelf / entry.artifact
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(Malformed, match="damaged"):
         Shelf(stand.shelf).load(entry)
+    # Whoever follows the registry sees that it is missing.
+    assert not has_file(stand.shelf, entry.artifact)
 
 
 def test_an_artifact_under_other_keys_than_the_index_says_is_refused(stand, published):

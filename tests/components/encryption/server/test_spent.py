@@ -60,12 +60,20 @@ def test_nonces_are_kept_as_long_as_they_matter(path):
     assert spent._book.execute("SELECT count(*) FROM nonces").fetchone() == (1,)
 
 
-def test_a_new_start_forgets_nonces_and_remembers_when_it_was(path):
-    reasons(opened(path), ("ada", b"1" * 16, 1, NOW))
+def test_a_new_start_forgets_nothing_and_remembers_when_it_was(path):
+    reasons(opened(path), ("ada", b"1" * 16, 60, NOW))
     prepare_spent(path, now=NOW + 5)
     spent = opened(path)
     assert spent.started == NOW + 5
-    assert reasons(spent, ("ada", b"1" * 16, 1, NOW)) == [""]
+    # A request whose clock was ahead is no older than the start; it was answered all the same.
+    assert reasons(spent, ("ada", b"1" * 16, 1, NOW + 10), ("ada", b"2" * 16, 50, NOW + 10)) == ["replay", "quota"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all " * 300])
+def test_a_damaged_file_is_made_anew(path, content):
+    path.write_bytes(content)
+    prepare_spent(path, now=NOW)
+    assert reasons(opened(path), ("ada", b"1" * 16, 1, NOW)) == [""]
 
 
 def _spend_all(path, nonces, accepted) -> None:
