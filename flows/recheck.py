@@ -13,10 +13,11 @@ from pydantic import Field
 from tasks.inputs import RandHie, Source, name_of, request_of
 from tasks.partition import SplitShares
 from tasks.pipeline import pipeline_run
-from tasks.policies import load_policy
+from tasks.policies import policy_for_tables, require_golden_rows
 from tasks.recheck import nothing_to_check
 from tasks.recheck import recheck as recheck_stage
 from tasks.references import Rechecked
+from tasks.registry import require_model_name
 from tasks.settings import load_settings
 
 
@@ -32,15 +33,18 @@ class BrokenPromise(RuntimeError):
 def recheck(
     data: Source = RandHie(),
     policy: Annotated[str, Field(description="A name in deploy/policies, or a path.")] = "recheck",
-    golden: Annotated[str | None, Field(description="File of rows the champion must get right.")] = None,
+    golden: Annotated[str | None, Field(description="File of rows, kept apart, for a policy with golden_set.")] = None,
     split: SplitShares = SplitShares(),
+    model: Annotated[str | None, Field(description="Registered model; empty: named after the schema.")] = None,
 ) -> Rechecked | State[None]:
     """Put the champion through every check that needs no other model, on the gate's persons alone."""
-    rules = load_policy(policy)
-    model = load_settings().model_name("tabular", name_of(data))
+    rules = policy_for_tables(policy)
+    require_golden_rows(rules, golden)
+    model = model or load_settings().model_name("tabular", name_of(data))
+    require_model_name(model)
     if ending := nothing_to_check(model):
         return Completed(message=ending)
-    request = request_of(data=data, policy=rules, golden=golden, split=split)
+    request = request_of(data=data, model=model, policy=rules, golden=golden, split=split)
     with pipeline_run("recheck", name=f"recheck {model}", model=model, request=request, resume=False) as run:
         outcome = recheck_stage(run, data, rules, golden, split)
     if outcome["decision"] == "REJECT":

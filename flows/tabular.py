@@ -6,20 +6,23 @@ from prefect import flow
 from pydantic import Field
 
 from components.boosting import BoostingParameters, CandidatePlan
+from components.boosting.federated import SumNoise
 from components.federated.selection import Selection
 from components.partition import PartitionPlan
 from tasks.apart import require_fits
 from tasks.approval import ask_a_person
 from tasks.evaluate import evaluate
+from tasks.federation import without_owners_column
 from tasks.gate import gate
 from tasks.inputs import RandHie, Source, name_of, request_of
 from tasks.partition import SplitShares, partition
 from tasks.pipeline import pipeline_run
-from tasks.policies import load_policy, require_judgeable
+from tasks.policies import policy_for_tables, require_golden_rows, require_judgeable
 from tasks.promote import override, promote
 from tasks.publish import publish, require_users
 from tasks.references import Promoted
 from tasks.register import register
+from tasks.registry import require_model_name
 from tasks.report import finished_outcome, report
 from tasks.settings import load_settings
 from tasks.train import train
@@ -44,9 +47,12 @@ def tabular(
     selection: Annotated[
         Selection | None, Field(description="Owners a round, in mode federated; empty: all of them.")
     ] = None,
+    noise: Annotated[
+        SumNoise | None, Field(description="What noise on sums promises each person, in mode federated; empty: none.")
+    ] = None,
     candidates: CandidatePlan = CandidatePlan(),
     policy: Annotated[str, Field(description="A name in deploy/policies, or a path.")] = "default",
-    golden: Annotated[str | None, Field(description="File of rows on which no flip is allowed.")] = None,
+    golden: Annotated[str | None, Field(description="File of rows, kept apart, for a policy with golden_set.")] = None,
     split: SplitShares = SplitShares(),
     seed: Annotated[int, Field(ge=0, description="Seed of the deal to owners.")] = 0,
     model: Annotated[str | None, Field(description="Registered model; empty: named after the schema.")] = None,
@@ -60,10 +66,13 @@ def tabular(
     hold_hours: Annotated[float, Field(gt=0, description="How long to wait for that person.")] = 24.0,
 ) -> Promoted:
     """Train a candidate, hold it against the champion, and let it into production if it keeps every promise."""
-    rules = load_policy(policy)
+    rules = policy_for_tables(policy)
+    require_golden_rows(rules, golden)
     require_users(rules)
-    require_fits(data, mode, partition_plan, selection)
+    require_fits(data, mode, partition_plan, selection, noise)
+    data = without_owners_column(data, mode, partition_plan)
     model = model or load_settings().model_name("tabular", name_of(data))
+    require_model_name(model)
     request = request_of(
         data=data,
         model=model,
@@ -71,6 +80,7 @@ def tabular(
         partition=partition_plan,
         training=training,
         selection=selection,
+        noise=noise,
         candidates=candidates,
         policy=rules,
         golden=golden,
@@ -82,7 +92,7 @@ def tabular(
     with pipeline_run("tabular", name=f"tabular {data.kind} {mode}", model=model, request=request) as run:
         dealt = partition(run, data, partition_plan, split, golden, seed)
         require_judgeable(rules, dealt)
-        trained = train(run, dealt, mode, training, candidates, selection)
+        trained = train(run, dealt, mode, training, candidates, selection, noise)
         evaluated = evaluate(run, dealt, trained, rules.choice, golden)
         judged = gate(run, evaluated, rules)
         registered = register(run, dealt, trained, evaluated, judged)

@@ -13,7 +13,7 @@ from components.errors import InvalidInput
 from components.mpc.launch import PartyCrashed
 from components.mpc.network import PartyLost
 from tasks.member import Member, parties_of, read_member
-from tasks.own_part import Refused, Request, announce, public_answer, take_part
+from tasks.own_part import Refused, Request, announce, public_answer, take_part, without_places
 
 Ending = tuple[str, str | dict]
 """How it ended (Completed, Refused, Faulty, Lost), and the sentence or the document."""
@@ -37,11 +37,11 @@ def answer(request: Request, *, asked_for: datetime, now: datetime) -> Ending:
     except Refused as refusal:
         return _ended("Refused", str(refusal), refusal.private)
     except PartyLost as lost:
-        return _ended("Lost", _without_places(lost, member), str(lost))
+        return _ended("Lost", without_places(str(lost), member), str(lost))
     except InvalidInput as mistake:
         return _ended("Refused", f"{who} cannot take part; {_SAID_MORE}", str(mistake))
     except PartyCrashed as crash:
-        return _ended("Faulty", _without_places(crash, member), str(crash))
+        return _ended("Faulty", without_places(str(crash), member), str(crash))
     except Exception as error:
         sentence = f"{who} failed ({type(error).__name__}); {_SAID_MORE}"
         return _ended("Faulty", sentence, traceback.format_exc())
@@ -61,11 +61,6 @@ def _require_recent(member: Member, asked_for: datetime, now: datetime) -> None:
     gather = parties_of(member).gather
     if (now - asked_for).total_seconds() > gather:
         raise Refused(f"'{member.name}' was asked more than {gather:g} s ago, and is waited for no longer")
-
-
-def _without_places(error: Exception, member: Member) -> str:
-    """The sentence of an error without where things lie on this machine."""
-    return str(error).replace(str(member.store), "its store")
 
 
 def _ended(kind: str, sentence: str, private: str) -> Ending:

@@ -11,26 +11,33 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 
+from components.boosting.federated import SumNoise
 from components.data.part import require_declared_categories
 from components.data.reading import read_table
 from components.data.schema import Schema, read_schema
 from components.errors import InvalidInput
 from components.federated.selection import Selection
-from components.mpc.launch import Ended
+from components.mpc.launch import Ended, PartyCrashed
 from components.parties.file import Parties, read_parties
 from components.partition import Crowd, Mixed, PartitionPlan, Single, Vertical
 from components.reporting import OwnerSummary
 from components.secret_file import create_once
 from tasks.inputs import Apart, RandHie, Source
 from tasks.member import Member, read_member
-from tasks.own_part import Needs, Refused, Request, announce, folder_of, part_of, take_part
+from tasks.own_part import Needs, Refused, Request, announce, folder_of, part_of, take_part, without_places
 from tasks.references import Data, Holding
 from tasks.settings import Settings
 from tasks.workers import ask, require_server
 
 
-def require_fits(source: Source, mode: str, plan: PartitionPlan | None, selection: Selection | None = None) -> None:
-    """Refuse what a mode cannot do with a source, a plan or a selection, before any work is done.
+def require_fits(
+    source: Source,
+    mode: str,
+    plan: PartitionPlan | None,
+    selection: Selection | None = None,
+    noise: SumNoise | None = None,
+) -> None:
+    """Refuse what a mode cannot do with a source, a plan, a selection or noise, before any work is done.
 
     Raises
     ------
@@ -46,13 +53,20 @@ def require_fits(source: Source, mode: str, plan: PartitionPlan | None, selectio
         raise InvalidInput(
             f"a selection of {selection.owners} owners is for mode federated, and mode is '{mode}'; leave it out"
         )
+    if noise and mode != "federated":
+        raise InvalidInput(f"noise on sums is for mode federated, and mode is '{mode}'; leave it out")
     if isinstance(plan, Crowd) and (mode != "federated" or selection is None):
         raise InvalidInput(
             "partition is 'crowd', which needs mode federated and a selection, such as --mode federated --select 50"
         )
     # A source without sites has one owner unless told.
-    if plan is None and mode == "federated" and not isinstance(source, RandHie | Apart):
+    if plan is None and mode != "pooled" and not isinstance(source, RandHie | Apart):
         plan = Single()
+    if mode == "secret_shared" and isinstance(plan, Single):
+        raise InvalidInput(
+            "partition is 'single', but mode secret_shared needs two owners or more; deal rows, such as even:3, or "
+            "columns (vertical)"
+        )
     if mode == "federated" and isinstance(plan, Vertical | Mixed | Single):
         raise InvalidInput(
             f"partition is '{plan.kind}', but mode federated needs two owners or more who hold rows of all columns; "
@@ -66,8 +80,9 @@ def require_fits(source: Source, mode: str, plan: PartitionPlan | None, selectio
         )
     if plan is not None:
         raise InvalidInput(f"partition is '{plan.kind}', but owners apart hold what they hold; leave partition out")
+    member = read_member(Path(source.parties))
     require_declared_categories(read_schema(Path(source.schema_file)))
-    require_server(read_member(Path(source.parties)).prefect)
+    require_server(member.prefect)
     parties, _ = _analyst(Path(source.parties))
     if mode == "federated" and parties.aggregator is None:
         raise InvalidInput(
@@ -89,11 +104,11 @@ def announced(source: Apart, split: dict, golden: str | None = None) -> tuple[Da
     """
     schema = read_schema(Path(source.schema_file))
     parties, member = _analyst(Path(source.parties))
-    if golden:
-        _require_golden_apart(golden, schema, member)
     request = Request(what="announce", agreement_text=json.dumps({"schema": schema.model_dump_json(), "split": split}))
     try:
         own = announce(member, request)
+        if golden:
+            _require_golden_apart(golden, schema, member)
     except Refused as refusal:
         # What a flow run raises is on its server for others to read.
         print(refusal.private, file=sys.stderr, flush=True)
@@ -169,7 +184,13 @@ def run_apart(
     }
 
     def own(stop: Event) -> Ended:
-        return take_part(member, requests[member.name], said=said, stop=stop)
+        try:
+            return take_part(member, requests[member.name], said=said, stop=stop)
+        except (InvalidInput, PartyCrashed) as error:
+            private, told = getattr(error, "private", str(error)), without_places(str(error), member)
+            if private != told:
+                print(private, file=sys.stderr, flush=True)
+            raise type(error)(told) from None
 
     others = {name: request for name, request in requests.items() if name != member.name}
     dispensable = set(parties.names) if what == "grow" else ()
@@ -199,10 +220,15 @@ def _analyst(path: Path) -> tuple[Parties, Member]:
 
 
 def _require_golden_apart(path: str, schema: Schema, member: Member) -> None:
-    golden, own = read_table(Path(path), schema), part_of(member)
+    try:
+        golden, own = read_table(Path(path), schema), part_of(member)
+    except InvalidInput as private:
+        raise Refused(
+            f"golden file {Path(path).name} does not fit schema {schema.name}; what was printed says more", str(private)
+        ) from None
     if shared := set(golden.person.tolist()) & set(own.person.tolist()):
         raise InvalidInput(
-            f"golden file {path} has {len(shared)} persons of '{member.name}' in it; a golden set is "
+            f"golden file {Path(path).name} has {len(shared)} persons of '{member.name}' in it; a golden set is "
             "kept apart from the rows that owners train on, so take them out of one of the two"
         )
 

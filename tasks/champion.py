@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 from components.data.schema import Schema
 from components.errors import InvalidInput
-from tasks.loader import past_champion
+from tasks.loader import LoadedModel, past_champion
 from tasks.references import Run
 from tasks.settings import Settings
 
@@ -44,6 +44,10 @@ def champion_at_start(client: MlflowClient, settings: Settings, run: Run) -> Cha
     if run["champion"] is None:
         return None
     model = past_champion(client, settings, run["model"], run["champion"])
+    if not isinstance(model, LoadedModel):
+        raise InvalidInput(
+            f"model '{run['model']}' is a language model, and a table's cannot replace it; give another name (--model)"
+        )
     tags = client.get_model_version(run["model"], run["champion"]).tags
     through = tags.get(THROUGH)
     return Champion(

@@ -4,23 +4,24 @@ The crowd's rows lie in one store, so this is a rehearsal and says so in its rec
 goes on from its last round.
 """
 
-import json
 import resource
 import time
 from dataclasses import asdict
 
 import xgboost
 
-from components.boosting.federated import model_of, read_progress, to_document, train
+from components.boosting.federated import SumNoise, kept_in, read_progress, train
 from components.boosting.federated.crowd import CrowdOfOwners
+from components.boosting.federated.model import model_of
+from components.boosting.federated.noise import counted_parts
+from components.boosting.federated.programs import KEPT
 from components.boosting.modes import TrainingRecord
 from components.boosting.parameters import BoostingParameters
 from components.errors import InvalidInput
-from components.federated import SecureBatch
+from components.federated import SecureBatch, least_survivors
 from components.federated.selection import Selection
 from components.federated.simulation import OpenBatch, SimulatedFederation
 from components.partition import Crowd
-from components.secret_file import create_once
 from tasks.federation import Said, agreement_of, digest_of, record_of
 from tasks.holdings import pooled_table
 from tasks.locks import waiting
@@ -32,7 +33,12 @@ MAX_BIN = 32
 
 
 def train_crowd(
-    settings: Settings, data: Data, parameters: BoostingParameters, selection: Selection | None, said: Said
+    settings: Settings,
+    data: Data,
+    parameters: BoostingParameters,
+    selection: Selection | None,
+    noise: SumNoise | None,
+    said: Said,
 ) -> tuple[xgboost.Booster, TrainingRecord, list[dict]]:
     """Train on the training rows of those whom each round asks; as `train_with_aggregator`.
 
@@ -44,15 +50,11 @@ def train_crowd(
     if selection is None:
         raise InvalidInput("a crowd needs a selection, which says how many owners a round asks (--select 50)")
     parameters = parameters.model_copy(update={"max_bin": parameters.max_bin or MAX_BIN})
-    plan, agreement = Crowd.model_validate(data["crowd"]["plan"]), agreement_of(data, parameters, selection)
+    plan = Crowd.model_validate(data["crowd"]["plan"])
+    parts = counted_parts(selection.owners, members=plan.owners, threshold=least_survivors(plan.owners))
+    agreement = agreement_of(data, parameters, selection, noise, contributors=parts)
     key = digest_of([agreement.model_dump(mode="json"), data["crowd"], data["digest"]])
-    kept = settings.root / "together" / f"crowd-{key}" / "progress.json"
-
-    def keep(progress) -> None:
-        aside = kept.with_suffix(".new")
-        aside.unlink(missing_ok=True)
-        create_once(aside, json.dumps(to_document(progress)).encode())
-        aside.replace(kept)
+    kept = settings.root / "together" / f"crowd-{key}" / KEPT
 
     with waiting(settings, f"crowd-{key}"):
         began = time.process_time()
@@ -66,13 +68,19 @@ def train_crowd(
         progress = train(
             federation,
             agreement,
-            start=read_progress(json.loads(kept.read_text())) if kept.exists() else None,
-            keep=keep,
+            start=read_progress(kept),
+            keep=kept_in(kept),
             said=lambda **event: said("aggregator", event),
             begins=begins,
             batches=SecureBatch if plan.masks else OpenBatch,
         )
     rounds, used = [asdict(one) for one in progress.rounds], resource.getrusage(resource.RUSAGE_SELF)
     counts = {"everybody": {"cpu_seconds": time.process_time() - began, "peak_bytes": used.ru_maxrss * 1024}}
-    told = {"rounds": rounds, "trained_rows": data["rows"], "counts": counts}
-    return model_of(agreement, progress), record_of(agreement, told), rounds
+    told = {
+        "rounds": rounds,
+        "beside": sum(progress.traffic),
+        "cut_points_short": progress.cut_points_short,
+        "noise": agreement.noise_plan and agreement.noise_plan.to_json(),
+        "counts": counts,
+    }
+    return model_of(agreement, progress), record_of(agreement, told, crowd=plan), rounds

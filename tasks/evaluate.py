@@ -39,7 +39,7 @@ def evaluate(run: Run, data: Data, trained: Trained, choice: Choice, golden: str
         scored = scored_rows(client, settings, data, trained, champion)
         names = list(trained["candidates"])
         old = scored.selection[CHAMPION].right if champion else None
-        scores = [_score(name, scored.selection[name].right, old) for name in names]
+        scores = [score_of(name, scored.selection[name].right, old) for name in names]
         chosen = choose(scores, choice)
         booster = stored_model(client, trained["candidates"][chosen.name])
         held = len(scored.selection[chosen.name])
@@ -66,20 +66,20 @@ def evaluate(run: Run, data: Data, trained: Trained, choice: Choice, golden: str
         for score in scores:
             here.metrics({f"selection.{score.name}.error": score.error, f"selection.{score.name}.nfr": score.nfr})
         here.metrics({f"error.{one.group}": one.value for one in group_metrics(candidate, "error")})
-        here.record([_record(score) for score in scores], "candidates.json")
+        here.record([record_of(score) for score in scores], "candidates.json")
         return Evaluated(
             run_id=here.run_id,
             mode=trained["mode"],
             chosen=chosen.name,
             model=trained["candidates"][chosen.name],
-            scores=[_record(score) for score in scores],
+            scores=[record_of(score) for score in scores],
             champion_error=None if old is None else float(1 - old.mean()),
             predictions=kept,
             context=_context(scored),
             majority=scored.majority,
             through=data["through"],
             champion_through=champion and champion.trained_through,
-            levels=_levels(candidate),
+            levels=levels_of(candidate),
             champion_levels=json.loads(champion.levels) if champion and champion.levels else {},
         )
 
@@ -90,12 +90,13 @@ def golden_predictions(rows: Table, booster: xgboost.Booster) -> Predictions:
     return replace(predictions_of(rows, predict(booster, rows)), row_ids=numbers)
 
 
-def _score(name: str, right: np.ndarray, old: np.ndarray | None) -> CandidateScore:
+def score_of(name: str, right: np.ndarray, old: np.ndarray | None) -> CandidateScore:
+    """A candidate's error and negative flips on (n,) rows, against the champion's `old` where there is one."""
     nfr = float("nan") if old is None else count_flips(old, right).negative_flip_rate
     return CandidateScore(name=name, error=float(1 - right.mean()), nfr=nfr)
 
 
-def _levels(predictions: Predictions) -> dict[str, list[str]]:
+def levels_of(predictions: Predictions) -> dict[str, list[str]]:
     """Group → the recorded levels that have rows."""
     return {
         name: [level for code, level in enumerate(group.levels) if level != UNKNOWN and (group.codes == code).any()]
@@ -103,7 +104,8 @@ def _levels(predictions: Predictions) -> dict[str, list[str]]:
     }
 
 
-def _record(score: CandidateScore) -> dict:
+def record_of(score: CandidateScore) -> dict:
+    """A score as JSON, which knows no NaN."""
     return {"name": score.name, "error": score.error, "nfr": None if np.isnan(score.nfr) else score.nfr}
 
 

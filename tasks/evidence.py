@@ -24,12 +24,12 @@ from tasks.tracking import Stage
 
 def keep_model(here: Stage, booster: xgboost.Booster, path: str) -> Stored:
     """Keep a model as XGBoost JSON at artifact `path`."""
-    return _keep(here, bytes(booster.save_raw("json")), path)
+    return keep(here, bytes(booster.save_raw("json")), path)
 
 
 def stored_model(client: MlflowClient, stored: Stored) -> xgboost.Booster:
     """A model that a stage kept."""
-    return from_document(json.loads(_fetch(client, stored)))
+    return from_document(json.loads(fetch(client, stored)))
 
 
 def keep_predictions(here: Stage, predictions: Predictions, path: str) -> Stored:
@@ -37,14 +37,14 @@ def keep_predictions(here: Stage, predictions: Predictions, path: str) -> Stored
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "predictions.parquet"
         write_predictions(predictions, file)
-        return _keep(here, file.read_bytes(), path)
+        return keep(here, file.read_bytes(), path)
 
 
 def stored_predictions(
     client: MlflowClient, evaluated: Evaluated
 ) -> tuple[Predictions, Predictions | None, GoldenPredictions | None]:
     """What `evaluate` kept: candidate and champion on the gate's rows, and both on the golden set."""
-    kept = {name: _predictions(client, stored) for name, stored in evaluated["predictions"].items()}
+    kept = {name: kept_predictions(client, stored) for name, stored in evaluated["predictions"].items()}
     golden = (
         GoldenPredictions(kept["golden_candidate"], kept.get("golden_champion")) if "golden_candidate" in kept else None
     )
@@ -53,22 +53,29 @@ def stored_predictions(
 
 def keep_verdict(here: Stage, verdict: Verdict) -> Stored:
     """Keep a verdict as JSON."""
-    return _keep(here, json.dumps(verdict.to_json(), indent=1).encode(), "verdict.json")
+    return keep(here, json.dumps(verdict.to_json(), indent=1).encode(), "verdict.json")
 
 
 def stored_verdict(client: MlflowClient, judged: Judged) -> Verdict:
     """The verdict a gate stage kept."""
-    return Verdict.from_json(json.loads(_fetch(client, judged["verdict"])))
+    return Verdict.from_json(json.loads(fetch(client, judged["verdict"])))
 
 
-def _predictions(client: MlflowClient, stored: Stored) -> Predictions:
+def kept_record(client: MlflowClient, stored: Stored) -> dict:
+    """A JSON record that a stage kept."""
+    return json.loads(fetch(client, stored))
+
+
+def kept_predictions(client: MlflowClient, stored: Stored) -> Predictions:
+    """Predictions that a stage kept."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "predictions.parquet"
-        file.write_bytes(_fetch(client, stored))
+        file.write_bytes(fetch(client, stored))
         return read_predictions(file)
 
 
-def _keep(here: Stage, content: bytes, path: str) -> Stored:
+def keep(here: Stage, content: bytes, path: str) -> Stored:
+    """Keep bytes at artifact `path`."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / Path(path).name
         file.write_bytes(content)
@@ -77,7 +84,7 @@ def _keep(here: Stage, content: bytes, path: str) -> Stored:
     return Stored(run_id=here.run_id, path=path, digest=hashlib.sha256(content).hexdigest())
 
 
-def _fetch(client: MlflowClient, stored: Stored) -> bytes:
+def fetch(client: MlflowClient, stored: Stored) -> bytes:
     """The bytes of an artifact.
 
     Raises

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xgboost
 
-from components.boosting.federated import LEAKAGE, Agreement
+from components.boosting.federated import Agreement, SumNoise, leakage_of
 from components.boosting.federated.launch import AGGREGATOR, grow_here, rate_here
-from components.boosting.federated.programs import MODELS
+from components.boosting.federated.noise import counted_parts
+from components.boosting.federated.rating import MODELS
 from components.boosting.model import from_document, to_document
 from components.boosting.modes import TrainingRecord
 from components.boosting.parameters import BoostingParameters
@@ -23,15 +24,20 @@ from components.data.predictions import Predictions
 from components.data.schema import Schema
 from components.data.table import GroupColumn
 from components.errors import InvalidInput
+from components.federated import least_survivors
 from components.federated.selection import Selection
 from components.mpc.launch import Ended
+from components.partition import ByColumn, Crowd, PartitionPlan
 from components.secret_file import create_once
 from tasks.apart import aggregator_of, analyst_of, root_of, run_apart
 from tasks.holdings import schema_of
+from tasks.inputs import RandHie, Source, features_of
 from tasks.locks import waiting
 from tasks.own_part import Needs, folder_of, private_input
+from tasks.partition import default_plan
 from tasks.references import Data
 from tasks.settings import Settings
+from tasks.stage import logger
 from tasks.together import party_name
 
 Said = Callable[[str, dict], None]
@@ -51,24 +57,34 @@ class AtOwners:
 
 
 def train_with_aggregator(
-    settings: Settings, data: Data, parameters: BoostingParameters, selection: Selection | None, said: Said
+    settings: Settings,
+    data: Data,
+    parameters: BoostingParameters,
+    selection: Selection | None,
+    noise: SumNoise | None,
+    said: Said,
 ) -> tuple[xgboost.Booster, TrainingRecord, list[dict]]:
     """Train on the owners' training rows; the model, its record, and what happened in each round.
 
     Raises
     ------
     InvalidInput
-        Owners do not all hold every column, there is only one, or more are to be selected than there are.
+        Owners do not all hold every column, there is only one, more are to be selected than there are, or noise would
+        leave nothing to be learnt.
     """
     _require_rows_dealt(data)
-    if selection and selection.owners > len(data["holdings"]):
+    owners = len(data["holdings"])
+    if selection and selection.owners > owners:
         raise InvalidInput(
-            f"selection asks for {selection.owners} owners a round and there are {len(data['holdings'])}; ask for fewer"
+            f"selection asks for {selection.owners} owners a round and there are {owners}; ask for fewer"
         )
-    agreement = agreement_of(data, parameters, selection)
+    parts = counted_parts(selection.owners if selection else owners, members=owners, threshold=least_survivors(owners))
+    agreement = agreement_of(data, parameters, selection, noise, contributors=parts)
+    agreement.require_sendable()
     public = _public(data) | {
         "parameters": parameters.model_dump(mode="json"),
         "selection": selection and selection.model_dump(mode="json"),
+        "noise": noise and noise.model_dump(mode="json"),
     }
     key = f"grow-{digest_of([public, sorted(holding['digest'] for holding in data['holdings'])])}"
     folder = settings.root / "together" / key
@@ -81,10 +97,51 @@ def train_with_aggregator(
     return from_document(json.loads(told["model"])), record_of(agreement, told), told["rounds"]
 
 
-def agreement_of(data: Data, parameters: BoostingParameters, selection: Selection | None) -> Agreement:
+def agreement_of(
+    data: Data,
+    parameters: BoostingParameters,
+    selection: Selection | None,
+    noise: SumNoise | None,
+    *,
+    contributors: int,
+) -> Agreement:
     """What all owners of the data must have alike."""
-    salt, shares = data["split"]["salt"], tuple(data["split"]["shares"])
-    return Agreement(schema_text=data["schema"], salt=salt, shares=shares, parameters=parameters, selection=selection)
+    agreement = Agreement(
+        schema_text=data["schema"],
+        salt=data["split"]["salt"],
+        shares=tuple(data["split"]["shares"]),
+        parameters=parameters,
+        selection=selection,
+        noise=noise,
+        contributors=contributors,
+    )
+    # Refused here where nothing could be learnt under the noise, before anybody is asked for anything.
+    _ = agreement.noise_plan
+    return agreement
+
+
+def without_owners_column(source: Source, mode: str, plan: PartitionPlan | None) -> Source:
+    """The source, without a feature whose values are the owners: it would give each owner's sums slots of their own.
+
+    Raises
+    ------
+    InvalidInput
+        The caller's own schema has such a feature.
+    """
+    if mode != "federated":
+        return source
+    by = (plan or default_plan(source)) if isinstance(source, RandHie) else plan
+    match source, by:
+        case RandHie(site=True), ByColumn(column="site"):
+            logger().info("owners are the sites, so 'site' is no feature: its sums would be single owners'")
+            return source.model_copy(update={"site": False})
+        case _, ByColumn(column=column) if column in features_of(source):
+            raise InvalidInput(
+                f"rows are dealt by '{column}', which is a feature too, and in mode federated sums over its values "
+                f"would be single owners'; take '{column}' out of the schema's features, or deal rows otherwise "
+                "(such as --partition even:3)"
+            )
+    return source
 
 
 def score_at_owners(settings: Settings, data: Data, models: Mapping[str, xgboost.Booster], said: Said) -> AtOwners:
@@ -156,22 +213,32 @@ def _told(data: Data, ended: Mapping[str, Ended]) -> dict:
     return {**ended[aggregator].document, "model": ended[knows].document["model"], "counts": counts}
 
 
-def record_of(agreement: Agreement, told: Mapping) -> TrainingRecord:
-    """The record of a training, from its rounds, its rows, and what each process counted of itself."""
-    rounds, counts = told["rounds"], told["counts"]
+def record_of(agreement: Agreement, told: Mapping, *, crowd: Crowd | None = None) -> TrainingRecord:
+    """The record of a training, from its rounds and what each process counted of itself.
+
+    `rows` are the most training rows that were in one round; bytes are all that passed.
+    """
+    rounds, counts, noise = told["rounds"], told["counts"], told.get("noise")
     return TrainingRecord(
         mode="federated",
         seed=agreement.parameters.seed,
         rounds=len(rounds),
-        rows=told["trained_rows"],
+        rows=max((one["rows"] for one in rounds), default=0),
         seconds=sum(one["seconds"] for one in rounds),
-        bytes=sum(one["received"] + one["sent"] for one in rounds),
-        declared_leakage=LEAKAGE,
-        parameters=agreement.parameters.model_dump() | {"max_bin": agreement.max_bin},
+        bytes=told["beside"] + sum(one["received"] + one["sent"] for one in rounds),
+        declared_leakage=leakage_of(agreement, crowd=crowd is not None),
+        parameters=agreement.parameters.model_dump()
+        | {"max_bin": agreement.max_bin}
+        | ({"selection": agreement.selection.model_dump()} if agreement.selection else {})
+        | ({"noise": noise} if noise else {})
+        | ({"simulated": True, "masks": crowd.masks} if crowd else {}),
         costs={
             "owners": len(set().union(*(one["members"] for one in rounds))),
             "owners_lost": len(set().union(*(one["lost"] for one in rounds))),
             "trees_cut_short": sum(one["cut_short"] for one in rounds),
+            "cut_points_cut_short": int(told["cut_points_short"]),
+            "shares_disputed": sum(len(one["disputed"]) for one in rounds),
+            **({name: noise[name] for name in ("epsilon", "delta")} if noise else {}),
             "cpu_seconds": round(sum(one["cpu_seconds"] for one in counts.values()), 2),
             "peak_bytes": max(one["peak_bytes"] for one in counts.values()),
         },

@@ -1,28 +1,36 @@
 """Stage `gate`: policy in, verdict out. A refusal is a result; the task that found it has succeeded."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from math import inf, isfinite
 
 import numpy as np
+from mlflow import MlflowClient
 from prefect.artifacts import create_markdown_artifact
 from prefect.context import TaskRunContext
 
 from components.compatibility import count_flips
 from components.data.predictions import Predictions
 from components.gates import Check, Outcome, Policy, Verdict, run_gate
+from components.gates.privacy import PrivacyEvidence, privacy_checks, unjudged_audits
 from components.gates.verdict import decide
 from components.reporting import Report, render_verdict_markdown
-from tasks.evidence import keep_verdict, stored_predictions
+from tasks.evidence import keep_verdict, kept_predictions, kept_record, stored_predictions
 from tasks.links import mlflow_link
 from tasks.policies import policy_digest
-from tasks.references import Evaluated, Judged, Run
+from tasks.references import Audited, Evaluated, Judged, Run
 from tasks.settings import Settings
 from tasks.stage import logger, stage
 from tasks.tracking import connect, stage_run
+from tasks.validation import FILE, bounds_of, is_valid_to_mlflow
 
 
-@stage(version=3, run_name="gate {policy.name}")
-def gate(run: Run, evaluated: Evaluated, policy: Policy) -> Judged:
-    """Put the chosen candidate through every check of the policy and record the verdict."""
+@stage(version=5, run_name="gate {policy.name}")
+def gate(run: Run, evaluated: Evaluated, policy: Policy, audited: Audited | None = None) -> Judged:
+    """Put the chosen candidate through every check of the policy and record the verdict.
+
+    Whole frames, where there are any, and audits are judged beside the rows.
+    """
     settings, client = connect()
     with stage_run(client, run, "gate") as here:
         candidate, champion, golden = stored_predictions(client, evaluated)
@@ -34,15 +42,38 @@ def gate(run: Run, evaluated: Evaluated, policy: Policy) -> Judged:
             context=evaluated["context"],
             constant_right=constant_right(candidate, evaluated["majority"]),
         )
-        held = [*_lost_groups(evaluated, policy), *_trained_on_older_data(evaluated)]
-        if held:
-            verdict = decide((*verdict.checks, *held), verdict.context, verdict.unjudged)
+        frames = _of_frames(client, evaluated, policy)
+        privacy, weak = _of_privacy(client, audited, policy)
+        further = [
+            *(frames.checks if frames else ()),
+            *privacy,
+            *_lost_groups(evaluated, policy),
+            *_trained_on_older_data(evaluated),
+        ]
+        of_frames = (f"frames of {group}" for group in (frames.unjudged if frames else ()))
+        unjudged = (*verdict.unjudged, *of_frames, *weak)
+        if further or unjudged:
+            verdict = decide((*verdict.checks, *further), verdict.context, unjudged)
         kept = keep_verdict(here, verdict)
         here.parameters({"policy": policy.name, "policy_digest": policy_digest(policy)})
         here.record(policy.model_dump(mode="json", exclude_none=True), "policy.yaml")
         here.metrics(verdict.context)
         here.metrics({f"check.{check.name}.{check.subject}": check.value for check in verdict.checks})
-        here.tags({"troth.verdict": verdict.decision, "troth.reasons": " | ".join(verdict.reasons)})
+        bounds = bounds_of(verdict)
+        here.record(
+            {
+                name: {"bound": bound if isfinite(bound) else None, "threshold": most}
+                for name, (bound, most) in bounds.items()
+            },
+            FILE,
+        )
+        here.tags(
+            {
+                "troth.verdict": verdict.decision,
+                "troth.reasons": " | ".join(verdict.reasons),
+                "troth.mlflow_validation": "passed" if is_valid_to_mlflow(bounds) else "failed",
+            }
+        )
         logger().info("%s by policy %s: %s", verdict.decision, policy.name, verdict.reasons[0])
         if TaskRunContext.get():
             create_markdown_artifact(
@@ -60,6 +91,48 @@ def gate(run: Run, evaluated: Evaluated, policy: Policy) -> Judged:
             policy=policy.name,
             policy_digest=policy_digest(policy),
         )
+
+
+def _of_frames(client: MlflowClient, evaluated: Evaluated, policy: Policy) -> Verdict | None:
+    """The policy's checks of whole frames, named so; None where it asks nothing of them."""
+    asked, kept = policy.for_frames, evaluated["predictions"]
+    if asked is None:
+        return None
+    candidate = kept_predictions(client, kept["frames_candidate"])
+    champion = kept_predictions(client, kept["frames_champion"]) if "frames_champion" in kept else None
+    found = run_gate(asked, candidate, champion)
+    return replace(found, checks=tuple(replace(check, name=f"frames_{check.name}") for check in found.checks))
+
+
+def _of_privacy(client: MlflowClient, audited: Audited | None, policy: Policy) -> tuple[list[Check], tuple[str, ...]]:
+    """The policy's checks of privacy, open where nothing was audited; a claim that is refuted fails unasked.
+
+    Beside them the audits that were too weak to be one.
+    """
+    if audited is None and policy.privacy is None:
+        return [], ()
+    found = kept_record(client, audited["record"]) if audited else {}
+    claim, sizes = found.get("claim"), found.get("sizes", {})
+    evidence = PrivacyEvidence(
+        claim=inf if claim is None else claim,
+        training_claim=found.get("training_claim"),
+        delta=found.get("delta", 0.0),
+        unit=found.get("unit", ""),
+        **found.get("steps", {}),
+        lower_bounds=found.get("lower_bounds", {}),
+        could_show=found.get("could_show", {}),
+        audited_steps=sizes.get("steps", 0),
+        coins=sizes.get("coins", 0),
+        sampling=found.get("sampling"),
+        attacks={
+            name: {float(rate): tuple(rates) for rate, rates in one["at"].items()}
+            for name, one in found.get("attacks", {}).items()
+        },
+        members=found.get("members", 0),
+        exposures={int(times): tuple(bits) for times, bits in found.get("exposures", {}).items()},
+    )
+    checks = privacy_checks(policy.privacy, evidence, confidence=policy.confidence)
+    return checks, unjudged_audits(policy.privacy, evidence)
 
 
 def _lost_groups(evaluated: Evaluated, policy: Policy) -> list[Check]:

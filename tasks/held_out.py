@@ -26,7 +26,7 @@ from tasks.holdings import divide, pooled_table, schema_of
 from tasks.progress import reporter
 from tasks.references import Data, Trained
 from tasks.settings import Settings
-from tasks.together import MAX_BIN, score_held_out, scores_of
+from tasks.together import MAX_BIN, require_scorable, score_held_out, scores_of
 
 CHAMPION, NOISE = "the champion", "other_seed"
 """Names beside the candidates'."""
@@ -50,6 +50,24 @@ def scored_rows(
     if trained["mode"] == "federated":
         return _at_owners(client, settings, data, trained, champion)
     return _on_shares(settings, data, trained, champion)
+
+
+def require_shared(settings: Settings, data: Data, champion: Champion | None) -> None:
+    """Refuse a champion that these owners cannot score on shares, which no candidate could be compared with.
+
+    Raises
+    ------
+    InvalidInput
+        It was trained in another mode, with other owners or on columns that others held, or its shares are lost.
+    """
+    if champion is None:
+        return
+    if not champion.shares:
+        raise InvalidInput(
+            f"champion version {champion.version} was not trained in mode secret_shared, so owners hold no shares of "
+            "it and cannot score it without showing their rows; start anew under another model name (--model)"
+        )
+    require_scorable(settings, data, [key for key, _ in champion.share_terms])
 
 
 def constant_answer(labels: np.ndarray, rule: Label) -> float:
@@ -93,12 +111,8 @@ def _at_owners(
 
 def _on_shares(settings: Settings, data: Data, trained: Trained, champion: Champion | None) -> Scored:
     sums = dict(trained["shares"])
+    require_shared(settings, data, champion)
     if champion:
-        if not champion.shares:
-            raise InvalidInput(
-                f"champion version {champion.version} was not trained in mode secret_shared, so owners hold no shares "
-                "of it and cannot score it without showing their rows; start anew under another model name (model)"
-            )
         sums[CHAMPION] = champion.share_terms
     keys = list(dict.fromkeys(key for terms in sums.values() for key, _ in terms))
     progress = reporter("scoring")

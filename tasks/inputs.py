@@ -6,22 +6,25 @@ whether two runs would read the same rows: it is part of the key by which an unf
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from components.data.check import column_findings, refuse
+from components.data.finding import suggestion
 from components.data.multiple_sclerosis import (
     MULTIPLE_SCLEROSIS,
     MULTIPLE_SCLEROSIS_OWNERS,
     simulate_multiple_sclerosis,
 )
 from components.data.rand_hie import RAND_HIE, RAND_HIE_OWNERS, load_rand_hie
-from components.data.reading import read_table
+from components.data.reading import column_names, read_table, readable
 from components.data.schema import Schema, read_schema
 from components.data.table import Table
 from components.errors import InvalidInput
+from components.partition import ByColumn, PartitionPlan
 
 
 class _Source(BaseModel):
@@ -33,6 +36,7 @@ class RandHie(_Source):
 
     kind: Literal["rand_hie"] = "rand_hie"
     years: tuple[int, ...] = Field((1, 2, 3, 4, 5), min_length=1, description="Study years to read, 1 to 5.")
+    site: bool = Field(True, description="Whether the site is a feature; it cannot be where owners are the sites.")
 
 
 class MultipleSclerosis(_Source):
@@ -69,8 +73,9 @@ def load(source: Source, *, also: Iterable[str] = ()) -> Table:
     `also` names columns to keep though the schema does not ask for them: those a partition deals by.
     """
     match source:
-        case RandHie(years=years):
-            return load_rand_hie(years)
+        case RandHie(years=years, site=site):
+            table = load_rand_hie(years)
+            return table if site else Table(_without_site(), table.columns)
         case MultipleSclerosis(rows=rows, seed=seed, case_share=case_share):
             return simulate_multiple_sclerosis(rows, seed, case_share=case_share)
         case OwnTable(path=path, schema_file=schema_file):
@@ -79,6 +84,25 @@ def load(source: Source, *, also: Iterable[str] = ()) -> Table:
             raise InvalidInput(
                 f"the rows of the owners in {parties} are never in one place; they can only be trained on"
             )
+
+
+def require_files(source: Source, plan: PartitionPlan | None = None, golden: Path | None = None) -> None:
+    """Refuse files that are missing or lack columns, of which their first lines tell.
+
+    Raises
+    ------
+    InvalidInput
+        A file is not there or none that is read; a column of the schema, or the one to deal by, is not in it.
+    """
+    if golden is not None:
+        readable(golden)
+    if isinstance(source, OwnTable):
+        schema, path = read_schema(Path(source.schema_file)), readable(source.path)
+        names = column_names(path)
+        refuse(column_findings(names, schema, path.name))
+        if isinstance(plan, ByColumn) and plan.column not in names:
+            hint = suggestion(plan.column, names)
+            raise InvalidInput(f"column '{plan.column}', to deal by, is missing in {path.name}; {hint}")
 
 
 def open_categories(source: Source) -> set[str]:
@@ -104,12 +128,23 @@ def with_categories_of(champion: Schema, table: Table, *, open_ones: set[str]) -
 def name_of(source: Source) -> str:
     """The name of the table's schema, which names the registered model."""
     match source:
-        case RandHie():
-            return RAND_HIE.name
+        case RandHie(site=site):
+            return RAND_HIE.name if site else _without_site().name
         case MultipleSclerosis():
             return MULTIPLE_SCLEROSIS.name
         case OwnTable(schema_file=schema_file) | Apart(schema_file=schema_file):
             return read_schema(Path(schema_file)).name
+
+
+def features_of(source: Source) -> Collection[str]:
+    """Features of the table's schema."""
+    match source:
+        case RandHie(site=site):
+            return (RAND_HIE if site else _without_site()).features
+        case MultipleSclerosis():
+            return MULTIPLE_SCLEROSIS.features
+        case OwnTable(schema_file=schema_file) | Apart(schema_file=schema_file):
+            return read_schema(Path(schema_file)).features
 
 
 def two_sides(source: Source) -> dict[str, list[str]]:
@@ -149,15 +184,20 @@ def fingerprint(source: Source) -> str:
 
 def request_of(*, data: Source, golden: str | None, **parameters) -> dict:
     """Everything a caller asks of a pipeline, JSON-ready, files by their digest: what makes two runs the same."""
-    return {
-        "data": data.model_dump(mode="json"),
-        "fingerprint": fingerprint(data),
-        "golden": golden and file_digest(Path(golden)),
-        **{
-            name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-            for name, value in parameters.items()
-        },
+    return request_with(fingerprint(data), data=data, golden=golden and file_digest(Path(golden)), **parameters)
+
+
+def request_with(fingerprint: str, **parameters) -> dict:
+    """What a caller asks of a pipeline whose data have this fingerprint, JSON-ready."""
+    return {"fingerprint": fingerprint} | {
+        name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        for name, value in parameters.items()
     }
+
+
+def _without_site() -> Schema:
+    features = {name: feature for name, feature in RAND_HIE.features.items() if name != "site"}
+    return RAND_HIE.model_copy(update={"name": f"{RAND_HIE.name}_by_site", "features": features})
 
 
 def file_digest(path: Path) -> str:

@@ -9,6 +9,7 @@ held to the digests noted when they were registered, which anyone who may edit t
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ from components.errors import InvalidInput
 from components.ledger import Action
 from tasks.promotion_ledger import Examination, examine, registered_model
 from tasks.registry import MODEL_DIGEST, SCHEMA_DIGEST
-from tasks.registry_artifact import read_stored
+from tasks.registry_artifact import StoredLanguageModel, read_stored
 from tasks.registry_reach import check_reachable
 from tasks.settings import Settings, load_settings
 from tasks.tracking import client_of
@@ -61,7 +62,30 @@ class LoadedModel:
         return predict(self.booster, features_of(data, self.schema, model=self.name))
 
 
-def load(uri: str, settings: Settings | None = None) -> LoadedModel:
+@dataclass(frozen=True)
+class LoadedLanguageModel:
+    """A language model together with where it is from; `model` is a `components.language.model.LanguageModel`."""
+
+    name: str
+    version: str
+    run_id: str
+    model: object
+    model_digest: str
+
+    def answer(self, texts: Sequence[str]) -> pd.DataFrame:
+        """What the model says of each text: intent, score, scores (intent → probability) and slots.
+
+        Raises
+        ------
+        InvalidInput
+            A text is empty.
+        """
+        from components.language.told import answers_to
+
+        return pd.DataFrame(answers_to(self.model, texts))
+
+
+def load(uri: str, settings: Settings | None = None) -> LoadedModel | LoadedLanguageModel:
     """The model at `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
 
     Raises
@@ -87,7 +111,7 @@ def load(uri: str, settings: Settings | None = None) -> LoadedModel:
     return _without_promise(client, settings, name, version or _at_alias(client, name, alias))
 
 
-def champion_of(client: MlflowClient, settings: Settings, name: str) -> LoadedModel | None:
+def champion_of(client: MlflowClient, settings: Settings, name: str) -> LoadedModel | LoadedLanguageModel | None:
     """The champion of `name`, which the ledger vouches for; None where there is neither an alias nor a ledger's word.
 
     Raises
@@ -111,7 +135,9 @@ def champion_of(client: MlflowClient, settings: Settings, name: str) -> LoadedMo
     return _read(client, settings, name, version, entry.model_digest, entry.schema_digest, by=f"entry {entry.sequence}")
 
 
-def past_champion(client: MlflowClient, settings: Settings, name: str, version: str) -> LoadedModel:
+def past_champion(
+    client: MlflowClient, settings: Settings, name: str, version: str
+) -> LoadedModel | LoadedLanguageModel:
     """A version that is or was champion, held to what the ledger says it was.
 
     Raises
@@ -135,7 +161,9 @@ def _sound(client: MlflowClient, settings: Settings, name: str) -> Examination:
     return found
 
 
-def _without_promise(client: MlflowClient, settings: Settings, name: str, version: str) -> LoadedModel:
+def _without_promise(
+    client: MlflowClient, settings: Settings, name: str, version: str
+) -> LoadedModel | LoadedLanguageModel:
     try:
         tags = client.get_model_version(name, version).tags
     except MlflowException as error:
@@ -164,7 +192,7 @@ def _read(
     schema_meant: str | None,
     *,
     by: str,
-) -> LoadedModel:
+) -> LoadedModel | LoadedLanguageModel:
     """The version, if it holds what `by` says it does."""
     what = f"version {version} of model '{name}'"
     stored = read_stored(settings, client.get_model_version_download_uri(name, version), what=what)
@@ -176,4 +204,6 @@ def _read(
                 "changed it, and roll back or register it again"
             )
     run_id = client.get_model_version(name, version).run_id or ""
+    if isinstance(stored, StoredLanguageModel):
+        return LoadedLanguageModel(name, version, run_id, stored.model(), stored.model_digest)
     return LoadedModel(name, version, run_id, stored.schema, stored.booster(), stored.model_digest)

@@ -10,6 +10,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from components.boosting.federated.spending import NoiseBudget
 from components.data.schema import read_yaml, validated
 from components.errors import InvalidInput
 from components.parties.file import FILE as PARTIES
@@ -28,10 +29,15 @@ class Member(BaseModel):
     schema_file: Path | None = Field(None, description="This owner's copy of the schema; no other is served.")
     parties: Path = Field(Path(PARTIES), description="This machine's parties.yaml.")
     store: Path = Field(Path("store"), description="Folder for its part and its shares, closed to others.")
+    noise: NoiseBudget | None = Field(
+        None,
+        description="The most it spends on noisy sums for each person, all trainings together; it is in none without.",
+    )
     prefect: str | None = Field(
         None,
         pattern=r"^https?://",
-        description="API of the Prefect server that members are asked through; empty: PREFECT_API_URL.",
+        description="API of the Prefect server that members are asked through; empty: PREFECT_API_URL. Another than "
+        "that is told TROTH_OWNERS_AUTH_STRING or TROTH_OWNERS_API_KEY, and no other credentials.",
     )
 
     @model_validator(mode="after")
@@ -39,6 +45,8 @@ class Member(BaseModel):
         if (self.table is None) != (self.schema_file is None):
             there, lacking = ("table", "schema_file") if self.schema_file is None else ("schema_file", "table")
             raise ValueError(f"'{there}' is there and '{lacking}' is missing; an owner has both, anybody else neither")
+        if self.noise and self.table is None:
+            raise ValueError("'noise' is there and 'table' is missing; it is of an owner's rows, and there are none")
         return self
 
 
@@ -79,12 +87,14 @@ def member_file(folder: Path | None) -> Path:
     InvalidInput
         Nothing says where.
     """
-    beside = folder and (folder if folder.is_dir() else folder.parent) / FILE
+    beside = folder and (folder.parent if folder.is_file() else folder) / FILE
     if beside and beside.exists():
         return beside
     if named := os.environ.get(VARIABLE):
         path = Path(named).expanduser().resolve()
         return path / FILE if path.is_dir() else path
+    if folder and not folder.exists():
+        raise InvalidInput(f"{folder} does not exist; name the folder of this machine's parties.yaml")
     if beside:
         raise InvalidInput(f"owner file {beside} does not exist; it names this machine's party and its table")
     raise InvalidInput(f"{VARIABLE} is not set; let it name this machine's {FILE}, or use 'troth parties serve'")

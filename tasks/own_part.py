@@ -20,7 +20,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.boosting.federated.launch import COMMAND as IN_FEDERATION
-from components.boosting.federated.programs import grow, rate
+from components.boosting.federated.programs import agreement_by, grow
+from components.boosting.federated.rating import rate
+from components.boosting.federated.spending import spending_of
 from components.boosting.secret_shared.layout import layout_of
 from components.boosting.secret_shared.programs import match, score, train_together
 from components.boosting.secret_shared.stored import finished_rounds
@@ -41,8 +43,8 @@ PROGRAMS = {"match": match, "train": train_together, "score": score, "grow": gro
 
 FEDERATED = ("grow", "rate")
 
-PUBLIC = ("rows", "cuts", "may_miss", "levels", "label_range", "token", "seconds")
-PUBLIC_OF_AGGREGATOR = ("rounds", "losses", "edges", "trained_rows")
+PUBLIC = ("rows", "cuts", "may_miss", "levels", "label_range", "token", "tag", "resumed_from", "seconds")
+PUBLIC_OF_AGGREGATOR = ("rounds", "losses", "edges", "beside", "cut_points_short", "noise")
 """What a program's document may say to others; the model and what was scored are not among it."""
 
 AGREED_SPLIT = "agreed_split.json"
@@ -50,6 +52,9 @@ AGREED_SPLIT = "agreed_split.json"
 
 AGREED_BINS = "agreed_bins.json"
 """Likewise: how many bins the values of owners of the same columns were cut into."""
+
+NOISE_SPENT = "noise_spent.jsonl"
+"""Likewise: what it has spent on noisy sums, all trainings together."""
 
 Key = Annotated[str, Field(pattern=r"^(match|train|score|grow|rate)-[0-9a-f]{20}$")]
 """Names a folder, so it is held to its form."""
@@ -94,14 +99,8 @@ def folder_of(root: Path, key: str, party: str) -> Path:
     return root / "together" / key / party
 
 
-def private_input(root: Path, party: str, holding: Mapping, key: str, needs: Needs) -> Path:
-    """Write a party's own input for a run: where its part is, and what else only it reads.
-
-    Raises
-    ------
-    InvalidInput
-        It has lost the rows it matched, or has no shares of a model that is asked for.
-    """
+def require_kept(root: Path, party: str, needs: Needs) -> None:
+    """Refuse a party of this machine that has lost rows it matched, or has no shares of a model that is asked for."""
     for matched in filter(None, (needs.matched, *(rows for _, rows in needs.models))):
         if not (folder_of(root, matched, party) / "result.npz").exists():
             raise Refused(
@@ -112,11 +111,25 @@ def private_input(root: Path, party: str, holding: Mapping, key: str, needs: Nee
         if not (folder_of(root, model, party) / "shares" / "base.npz").exists():
             raise Refused(
                 f"owner '{party}' has no shares of the model trained as {model}, so it cannot help to score it; "
-                "restore its folder, or start anew under another model name (model)"
+                "restore its folder, or start anew under another model name (--model)"
             )
+
+
+def private_input(
+    root: Path, party: str, holding: Mapping, key: str, needs: Needs, *, spending: Mapping | None = None
+) -> Path:
+    """Write a party's own input for a run: where its part is, and what else only it reads.
+
+    Raises
+    ------
+    InvalidInput
+        It has lost the rows it matched, or has no shares of a model that is asked for.
+    """
+    require_kept(root, party, needs)
     folder = folder_of(root, key, party)
     document = {
         "holding": {**holding, "path": str(holding["path"]), "columns": list(holding["columns"])},
+        "spending": spending,
         "shares": str(folder / "shares"),
         "matched": needs.matched and str(folder_of(root, needs.matched, party)),
         "pseudonym_key": str(root / "owners" / party / "pseudonyms.key"),
@@ -172,10 +185,15 @@ def take_part(
     if owns:
         schema = _agreed_schema(member, request)
         _require_agreed_split(member, request)
-        if request.what == "match" and layout_of(request.agreement["columns"], schema).divided(schema):
+        cuts_values = request.what == "match" and layout_of(request.agreement["columns"], schema).cut_together(schema)
+        if cuts_values:
             _require_agreed_bins(member, request)
-        private = private_input(member.store, member.name, _holding(member, request), request.key, request.needs)
+        holding, spending = _holding(member, request), _noise_to_spend(member, request)
+        private = private_input(member.store, member.name, holding, request.key, request.needs, spending=spending)
         create_once(member.store / AGREED_SPLIT, json.dumps(request.agreement["split"]).encode())
+        if cuts_values:
+            create_once(member.store / AGREED_BINS, json.dumps(request.agreement["max_bin"]).encode())
+            _require_agreed_bins(member, request)
         # Of two first requests at once, one wrote it.
         _require_agreed_split(member, request)
     folder = folder_of(member.store, request.key, member.name)
@@ -190,6 +208,11 @@ def take_part(
     )
     command = IN_FEDERATION if request.what in FEDERATED else IN_SESSION
     return run_party(job, on_progress=said, stop=stop, command=command)
+
+
+def without_places(sentence: str, member: Member) -> str:
+    """A sentence for others: without where things lie on this machine."""
+    return sentence.replace(str(member.store), "its store").replace(str(member.parties.parent), "its parties")
 
 
 def public_answer(request: Request, ended: Ended) -> dict:
@@ -245,13 +268,37 @@ def _require_agreed_split(member: Member, request: Request) -> None:
 def _require_agreed_bins(member: Member, request: Request) -> None:
     """Hold requests to the first number of bins: cut points of another are at other ranks, and name more values."""
     asked, path = request.agreement["max_bin"], member.store / AGREED_BINS
-    create_once(path, json.dumps(asked).encode())
-    agreed = json.loads(path.read_text())
+    agreed = json.loads(path.read_text()) if path.exists() else asked
     if asked != agreed:
         raise Refused(
             f"owner '{member.name}' has agreed to cut points of {agreed} bins, not of {asked}, which would name other "
             f"values; run with the former (max_bin), or let the owner remove {AGREED_BINS} from its store"
         )
+
+
+def _noise_to_spend(member: Member, request: Request) -> dict | None:
+    """Hold trainings to the noise this owner asks for and what it has left; where it notes what it spends, if it does.
+
+    What is left is looked at again, and noted, before the first sum (`spending`): here is who can still be told.
+    """
+    noise = request.agreement.get("noise") if request.what == "grow" else None
+    if member.noise and request.what in ("grow", "train") and not noise:
+        raise Refused(
+            f"owner '{member.name}' takes part in trainings with noise alone, epsilon {member.noise.epsilon:g} at most "
+            f"in all of them together; train with --mode federated --noise EPSILON:{member.noise.delta:g}"
+        )
+    if not noise:
+        return None
+    told = {
+        "ledger": str(member.store / NOISE_SPENT),
+        "budget": member.noise and member.noise.model_dump(),
+        "run": request.key,
+    }
+    try:
+        spending_of(member.name, agreement_by(parties_of(member), request.agreement), told).require_room()
+    except InvalidInput as refusal:
+        raise Refused(str(refusal)) from None
+    return told
 
 
 def _told(split: Mapping) -> str:

@@ -29,10 +29,40 @@ def load_policy(name: str) -> Policy:
     return read_policy(path)
 
 
+def policy_for_tables(name: str) -> Policy:
+    """The policy of that name or path, where it asks nothing that only language models answer.
+
+    Raises
+    ------
+    InvalidInput
+        As `load_policy`; or it asks for whole frames, or for privacy.
+    """
+    policy = load_policy(name)
+    if section := next((section for section in ("frames", "privacy") if getattr(policy, section)), None):
+        raise InvalidInput(
+            f"policy '{policy.name}' has '{section}', which only language models are asked; remove it for a table"
+        )
+    return policy
+
+
 def require_judgeable(policy: Policy, data: Data) -> None:
     """Raise `InvalidInput`, before anything is trained, where the policy asks for groups that the data do not have."""
     schema = schema_of(data)
     require_suits(policy, schema.groups, schema.label)
+
+
+def require_golden_rows(policy: Policy, golden: str | Path | None) -> None:
+    """Raise `InvalidInput`, before anything is trained, for a golden set without rows, or rows that nothing judges."""
+    if policy.golden_set and golden is None:
+        raise InvalidInput(
+            f"policy '{policy.name}' asks for a golden set and no file of golden rows is given, so it could never "
+            "promote; give one (--golden), or a policy without golden_set"
+        )
+    if golden is not None and not policy.golden_set:
+        raise InvalidInput(
+            f"golden file {golden} is given, and policy '{policy.name}' has no golden_set to judge it by; leave it "
+            "out, or add 'golden_set: {}' to the policy"
+        )
 
 
 def policy_digest(policy: Policy) -> str:

@@ -48,7 +48,7 @@ def promote(run: Run, registered: Registered, judged: Judged) -> Promoted:
         )
         here.tags({"troth.action": outcome.action, "troth.champion": outcome.champion or ""})
         _tell(registered["model"], outcome)
-        return _promoted(judged, verdict, outcome)
+        return _promoted(registered, judged, verdict, outcome)
 
 
 @stage(version=1, run_name="override {registered[model]} v{registered[version]}", cached=False)
@@ -67,7 +67,7 @@ def override(run: Run, registered: Registered, judged: Judged, approval: Approva
         )
         here.tags({"troth.action": outcome.action, "troth.champion": outcome.champion or ""})
         _tell(registered["model"], outcome)
-        return _promoted(judged, stored_verdict(client, judged), outcome)
+        return _promoted(registered, judged, stored_verdict(client, judged), outcome)
 
 
 def _one_at_a_time() -> AbstractContextManager[object]:
@@ -77,8 +77,9 @@ def _one_at_a_time() -> AbstractContextManager[object]:
     return concurrency(LIMIT, occupy=1, strict=False, lease_duration=60)
 
 
-def _promoted(judged: Judged, verdict: Verdict, outcome: PromotionOutcome) -> Promoted:
+def _promoted(registered: Registered, judged: Judged, verdict: Verdict, outcome: PromotionOutcome) -> Promoted:
     return Promoted(
+        model=registered["model"],
         decision=judged["decision"],
         action=outcome.action,
         version=outcome.version,

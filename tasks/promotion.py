@@ -15,7 +15,7 @@ from components.ledger import Action, Entry, Statement
 from components.ledger.entry import statement_of
 from tasks.promotion_steps import Desk, carry_out, describe, desk_of, point, release_challenger, this_person
 from tasks.registry import DATA_DIGEST
-from tasks.registry_artifact import StoredModel, read_stored
+from tasks.registry_artifact import StoredLanguageModel, StoredModel, read_stored
 from tasks.settings import Settings
 
 ANYONE = "anyone"
@@ -210,7 +210,7 @@ def _last_about(desk: Desk, version: str) -> Entry | None:
     return next((entry for entry in reversed(desk.entries) if entry.version == version), None)
 
 
-def _stored(desk: Desk, found: ModelVersion, digest: str, when: str) -> StoredModel:
+def _stored(desk: Desk, found: ModelVersion, digest: str, when: str) -> StoredModel | StoredLanguageModel:
     """The version's model, which must be the one of `digest`."""
     what = f"version {found.version} of model '{desk.name}'"
     location = desk.client.get_model_version_download_uri(desk.name, str(found.version))

@@ -25,11 +25,11 @@ from tasks.settings import Settings
 from tasks.tracking import experiment_id
 
 OF, USER, SIGNS = "troth.encrypted_of", "troth.user", "troth.user_key"
-STATE, EXPIRES = "troth.state", "troth.expires"
+STATE, EXPIRES, CHANGE = "troth.state", "troth.expires", "troth.change"
 """Tags of the registered model."""
 SOURCE, SOURCE_DIGEST, SCHEMA = "troth.source", "troth.source_sha256", "troth.schema_digest"
 SCHEME, EPOCH, FINGERPRINT, LEAKAGE = "troth.scheme", "troth.epoch", "troth.fingerprint", "troth.leakage"
-ARTIFACT, BUNDLE = "troth.artifact_sha256", "troth.bundle_sha256"
+ARTIFACT, BUNDLE, LIVE_WORD = "troth.artifact_sha256", "troth.bundle_sha256", "troth.live"
 """Tags of a version."""
 LIVE, REVOKED = "live", "revoked"
 FILES = {ARTIFACT: "artifacts/encrypted.npz", BUNDLE: "artifacts/bundle.sealed"}
@@ -40,11 +40,11 @@ _PAGE = 1000
 
 def users_of(client: MlflowClient, model: str | None = None) -> list[RegisteredModel]:
     """The registered models that hold encrypted versions: of one model, or of all."""
-    query = f"tags.`{OF}` = '{model}'" if model else f"tags.`{OF}` != ''"
     found, token = [], None
     while True:
-        page = client.search_registered_models(query, max_results=_PAGE, page_token=token)
-        found += page
+        page = client.search_registered_models(f"tags.`{OF}` != ''", max_results=_PAGE, page_token=token)
+        # Names may hold quotes, which MLflow's filters cannot.
+        found += [one for one in page if model is None or one.tags[OF] == model]
         if not (token := page.token):
             return found
 
@@ -94,8 +94,9 @@ def _save(path: Path, places: Mapping[str, str], *, model: Model, metadata: dict
             artifacts=dict(places),
             signature=ModelSignature(*columns),
             mlflow_model=model,
-            # Left to itself, MLflow infers the requirements by loading the model in a process of its own.
-            pip_requirements=["troth", f"mlflow=={mlflow.__version__}"],
+            # Left to itself, MLflow infers the requirements by loading the model in a process of its own. Troth is
+            # none: it would be fetched by its name, which anybody may publish under.
+            pip_requirements=[f"mlflow=={mlflow.__version__}"],
             metadata=metadata,
         )
 
@@ -104,16 +105,15 @@ def read_file(client: MlflowClient, settings: Settings, version: ModelVersion, t
     """The file that the tag names the digest of; None where it is missing or another."""
     location = client.get_model_version_download_uri(version.name, str(version.version))
     stores = settings.published
-    try:
-        path = download_artifacts(
-            artifact_uri=f"{location}/{FILES[tag]}", tracking_uri=stores.tracking_uri, registry_uri=stores.registry_uri
-        )
-        content = Path(path).read_bytes()
-    except (OSError, MlflowException):
-        return None
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = download_artifacts(
+                artifact_uri=f"{location}/{FILES[tag]}",
+                dst_path=folder,
+                tracking_uri=stores.tracking_uri,
+                registry_uri=stores.registry_uri,
+            )
+            content = Path(path).read_bytes()
+        except (OSError, MlflowException):
+            return None
     return content if hashlib.sha256(content).hexdigest() == version.tags.get(tag) else None
-
-
-def is_whole(client: MlflowClient, settings: Settings, version: ModelVersion) -> bool:
-    """Whether a version holds the files its tags speak of."""
-    return all(read_file(client, settings, version, tag) is not None for tag in FILES)

@@ -3,34 +3,41 @@
 A version says in its tags what it was made of and how; the alias `live` says which one is answered with, `previous`
 which was before. Publishing what is live already changes nothing, and what was live before is taken up again and not
 made anew, so a crash, a retry and a rollback all end where they should. One publication of a model at a time.
+
+The server can write where it reads, so nothing in the store is taken at its word: for whom, and how, stands in the
+proxy's list of users, and a version is taken up again only where the proxy signed its bundle for just that.
 """
 
 import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from components.encryption import issue, publish
-from components.encryption.bundle import Terms, make_bundle, proxy_key
-from components.encryption.enrolment import Enrolled
+from components.encryption.bundle import Terms, live_word, make_bundle, proxy_key, read_terms
+from components.encryption.enrolment import Enrolled, Scheme
+from components.encryption.refusal import Malformed, WrongKey
 from components.errors import InvalidInput
 from tasks.leakage import measured_leakage, summary
 from tasks.loader import LoadedModel, champion_of
 from tasks.locks import waiting
-from tasks.proxy import enrolment_of, master_of
+from tasks.proxy import enrolment_of, former_grid, keep_grid, master_of
 from tasks.publication_store import (
     ARTIFACT,
     BUNDLE,
+    CHANGE,
     EPOCH,
     EXPIRES,
     FINGERPRINT,
     LEAKAGE,
     LIVE,
+    LIVE_WORD,
     OF,
     REVOKED,
     SCHEMA,
@@ -40,9 +47,8 @@ from tasks.publication_store import (
     SOURCE_DIGEST,
     STATE,
     USER,
-    is_whole,
+    read_file,
     store_version,
-    users_of,
     versions_of,
 )
 from tasks.registry_artifact import text_digest
@@ -52,25 +58,8 @@ from tasks.tracking import client_of
 
 
 @dataclass(frozen=True)
-class Scheme:
-    """How a model is encrypted."""
-
-    mode: str = "order"
-    bits: int = 3072
-    cut_points: str = "decoys"
-
-    def text(self) -> str:
-        return json.dumps({"mode": self.mode, "bits": self.bits, "cut_points": self.cut_points})
-
-
-def scheme_from(text: str) -> Scheme:
-    """Of a version's tag."""
-    return Scheme(**json.loads(text))
-
-
-@dataclass(frozen=True)
 class Published:
-    """A user's live version; `changed` is False where it was live before. `leaks`: attack → [success, bound]."""
+    """A user's live version; `changed` is False where it was live before. `leaks`: attack → success, bound if any."""
 
     model: str
     user: str
@@ -79,7 +68,7 @@ class Published:
     epoch: int
     scheme: str
     source: str
-    leaks: dict[str, list[float]]
+    leaks: dict[str, list[float | None]]
     changed: bool
 
 
@@ -89,9 +78,12 @@ def publish_champion(
     model: str,
     *,
     wanted: dict[str, Scheme] | None = None,
+    only: str | None = None,
     tell: Callable[[Published], None] = lambda one: None,
 ) -> list[Published]:
-    """Encrypt the champion of `model` for the users in `wanted`, and for all who have a live version of it.
+    """Encrypt the champion of `model` for the users in `wanted`, and for all who may ask it; or for one of them `only`.
+
+    Who was revoked meanwhile is passed over and, where an earlier command did not come to it, withdrawn.
 
     Raises
     ------
@@ -100,40 +92,54 @@ def publish_champion(
         be encrypted so. Users before the one that failed have the new version, the others the old one.
     """
     check_reachable(settings.published)
-    store = client_of(settings.published)
+    store, wanted = client_of(settings.published), wanted or {}
     with waiting(settings, _lock(model)):
-        enrolled = active_users(settings, wanted or {})
-        before = {user: scheme_from(live.tags[SCHEME]) for user, live in _live(store, settings, model).items()}
-        schemes = {user: scheme for user, scheme in (before | (wanted or {})).items() if user in enrolled}
+        enrolled, done = active_users(settings, wanted), []
+        for one in enrolment_of(settings).users():
+            if one.revoked and model in one.models:
+                _withdraw(store, settings, model, one.user)
+        schemes = {user: one.models[model].scheme for user, one in enrolled.items() if model in one.models} | wanted
+        if only is not None:
+            schemes = {user: scheme for user, scheme in schemes.items() if user == only}
         champion = champion_of(client, settings, model) if schemes else None
         if schemes and champion is None:
             raise InvalidInput(f"model '{model}' has no champion to publish; promote a version first")
-        done = []
+        if champion and not isinstance(champion, LoadedModel):
+            raise InvalidInput(f"model '{model}' is a language model; only models of tables can be encrypted")
+        master = master_of(settings) if schemes else b""
         for user, scheme in sorted(schemes.items()):
-            done.append(_publish(store, settings, champion, enrolled[user], scheme))
-            tell(done[-1])
+            if made := _publish(store, settings, champion, enrolled[user], scheme, master):
+                done.append(made)
+                tell(made)
     return done
 
 
 def republish(client: MlflowClient, settings: Settings, user: str) -> list[Published]:
-    """All of a user's models again, as after a rotation."""
-    store = client_of(settings.published)
-    models = [found.tags[OF] for found in users_of(store) if found.tags[USER] == user]
-    done = [one for model in models for one in publish_champion(client, settings, model)]
-    return [one for one in done if one.user == user]
+    """All of a user's models again, as after a rotation; nobody else's."""
+    models = sorted(enrolment_of(settings).find(user).models)
+    return [one for model in models for one in publish_champion(client, settings, model, only=user)]
 
 
 def withdraw(settings: Settings, user: str) -> list[str]:
-    """Take a revoked user's models out of service; their names."""
+    """Take a revoked user's models out of service, those too that are on their way; their names."""
     check_reachable(settings.published)
     store, names = client_of(settings.published), []
-    for found in users_of(store):
-        if found.tags[USER] == user:
-            with waiting(settings, _lock(found.tags[OF])):
-                store.set_registered_model_tag(found.name, STATE, REVOKED)
-                store.delete_registered_model_alias(found.name, settings.publishing.live)
-            names.append(found.name)
+    for model in sorted(enrolment_of(settings).find(user).models):
+        with waiting(settings, _lock(model)):
+            names.append(_withdraw(store, settings, model, user))
     return names
+
+
+def _withdraw(store: MlflowClient, settings: Settings, model: str, user: str) -> str:
+    name = settings.publishing.models.format(model=model, user=user)
+    try:
+        store.set_registered_model_tag(name, STATE, REVOKED)
+        store.delete_registered_model_alias(name, settings.publishing.live)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+    enrolment_of(settings).withdrawn(user, model)
+    return name
 
 
 def active_users(settings: Settings, wanted: Iterable[str] = ()) -> dict[str, Enrolled]:
@@ -155,33 +161,59 @@ def active_users(settings: Settings, wanted: Iterable[str] = ()) -> dict[str, En
 
 
 def _publish(
-    store: MlflowClient, settings: Settings, champion: LoadedModel, user: Enrolled, scheme: Scheme
-) -> Published:
+    store: MlflowClient, settings: Settings, champion: LoadedModel, user: Enrolled, scheme: Scheme, master: bytes
+) -> Published | None:
+    """A user's live version of a champion; None where the user's keys are no longer those of `user`."""
     name = settings.publishing.models.format(model=champion.name, user=user.user)
+    signing = proxy_key(master)
     identity = {
         SOURCE_DIGEST: champion.model_digest,
         SCHEMA: text_digest(champion.schema.model_dump_json()),
-        SCHEME: scheme.text(),
+        SCHEME: json.dumps(asdict(scheme)),
         EPOCH: str(user.epoch),
     }
     _ensure(store, name, {OF: champion.name, USER: user.user})
-    alike = (one for one in versions_of(store, name) if identity.items() <= one.tags.items())
-    found = next((one for one in alike if is_whole(store, settings, one)), None)
-    made = found or _make(store, settings, name, champion, user, scheme, identity)
-    changed = _point(store, settings, name, str(made.version))
-    for tag, value in {SIGNS: user.card.signs.hex(), EXPIRES: repr(user.expires), STATE: LIVE}.items():
-        store.set_registered_model_tag(name, tag, value)
+    meant = Terms(user.user, champion.name, champion.model_digest, user.epoch, **asdict(scheme), fingerprint="")
+    for version in versions_of(store, name):
+        if identity.items() <= version.tags.items() and (terms := _signed(store, settings, version, signing, meant)):
+            break
+    else:
+        version, terms = _make(store, settings, name, champion, user, scheme, identity, master)
+    serial = enrolment_of(settings).goes_live(user, champion.name, scheme, terms.fingerprint)
+    if serial is None:
+        return None
+    # In this order a server that looks in between finds nothing that does not go together.
+    store.set_model_version_tag(name, str(version.version), LIVE_WORD, live_word(terms, serial, signing))
+    store.set_registered_model_tag(name, SIGNS, user.card.signs.hex())
+    store.set_registered_model_tag(name, EXPIRES, repr(user.expires))
+    store.set_registered_model_tag(name, CHANGE, str(serial))
+    changed = _point(store, settings, name, str(version.version))
+    store.set_registered_model_tag(name, STATE, LIVE)
     return Published(
         model=champion.name,
         user=user.user,
         name=name,
-        version=str(made.version),
+        version=str(version.version),
         epoch=user.epoch,
-        scheme=scheme.text(),
-        source=made.tags[SOURCE],
-        leaks=json.loads(made.tags[LEAKAGE])["leaks"],
+        scheme=identity[SCHEME],
+        source=version.tags[SOURCE],
+        leaks=json.loads(version.tags[LEAKAGE])["leaks"],
         changed=changed,
     )
+
+
+def _signed(
+    store: MlflowClient, settings: Settings, version: ModelVersion, signing: Ed25519PrivateKey, meant: Terms
+) -> Terms | None:
+    """The terms of a version whose files are there, if the proxy signed its bundle for what is meant."""
+    bundle = read_file(store, settings, version, BUNDLE)
+    if bundle is None or read_file(store, settings, version, ARTIFACT) is None:
+        return None
+    try:
+        terms = read_terms(bundle, signing.public_key().public_bytes_raw())
+    except (Malformed, WrongKey):
+        return None
+    return terms if replace(terms, fingerprint="") == meant else None
 
 
 def _make(
@@ -192,13 +224,17 @@ def _make(
     user: Enrolled,
     scheme: Scheme,
     identity: dict[str, str],
-) -> ModelVersion:
-    master, digest = master_of(settings), champion.model_digest
-    keys = issue(master, user=user.user, model=digest, epoch=user.epoch, bits=scheme.bits)
-    made = publish(champion.booster, keys, mode=scheme.mode, cut_points=scheme.cut_points)
+    master: bytes,
+) -> tuple[ModelVersion, Terms]:
+    digest = champion.model_digest
+    keys = issue(master, user=user.user, model=digest, epoch=user.epoch, bits=scheme.bits, name=champion.name)
+    former = former_grid(settings, champion.name)
+    made = publish(champion.booster, keys, mode=scheme.mode, cut_points=scheme.cut_points, former=former)
+    if made.diluted:
+        keep_grid(settings, champion.name, made.forest.features, made.grid)
     report = measured_leakage(store, settings, made, model=champion.name, name=name, digest=digest)
     fingerprint = made.client.fingerprint.hex()
-    terms = Terms(user.user, champion.name, digest, user.epoch, scheme.mode, fingerprint)
+    terms = Terms(user.user, champion.name, digest, user.epoch, **asdict(scheme), fingerprint=fingerprint)
     files = {
         "encrypted.npz": made.model.to_bytes(),
         "bundle.sealed": make_bundle(terms, made.client, champion.schema, user.card, proxy_key(master)),
@@ -211,7 +247,7 @@ def _make(
         ARTIFACT: hashlib.sha256(files["encrypted.npz"]).hexdigest(),
         BUNDLE: hashlib.sha256(files["bundle.sealed"]).hexdigest(),
     }
-    return store_version(store, settings, name, files, tags)
+    return store_version(store, settings, name, files, tags), terms
 
 
 def _point(store: MlflowClient, settings: Settings, name: str, version: str) -> bool:
@@ -224,16 +260,6 @@ def _point(store: MlflowClient, settings: Settings, name: str, version: str) -> 
         store.set_registered_model_alias(name, names.previous, str(live))
     store.set_registered_model_alias(name, names.live, version)
     return True
-
-
-def _live(store: MlflowClient, settings: Settings, model: str) -> dict[str, ModelVersion]:
-    """Each user's live version of a model."""
-    alias, found = settings.publishing.live, {}
-    for one in users_of(store, model):
-        version = one.aliases.get(alias)
-        if version is not None:
-            found[one.tags[USER]] = store.get_model_version(one.name, str(version))
-    return found
 
 
 def _ensure(store: MlflowClient, name: str, tags: dict[str, str]) -> None:

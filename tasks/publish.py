@@ -3,8 +3,10 @@
 It comes after the promotion and moves no champion; a user without good keys is refused before anything is trained.
 """
 
+from components.encryption.enrolment import Scheme
 from components.gates import Policy
-from tasks.publications import Published, Scheme, active_users, publish_champion
+from tasks.publications import Published, active_users, publish_champion
+from tasks.publish_plan import keep_plan
 from tasks.references import Promoted, Publication, Registered, Run
 from tasks.settings import load_settings
 from tasks.stage import logger, stage
@@ -27,10 +29,14 @@ def wanted_by(policy: Policy) -> dict[str, Scheme]:
 
 @stage(version=1, run_name="publish {registered[model]}", cached=False)
 def publish(run: Run, registered: Registered, promoted: Promoted, policy: Policy) -> list[Publication]:
-    """Encrypt the champion, where there is a new one; what is live already is left as it is."""
+    """Encrypt the champion, where there is a new one; what is live already is left as it is.
+
+    Of a version that is not promoted it is kept for whom it was meant, should a person promote it.
+    """
     settings, client = connect()
     wanted = wanted_by(policy)
     if promoted["action"] != "promoted":
+        keep_plan(settings, registered["model"], registered["version"], wanted)
         return []
     done = publish_champion(client, settings, registered["model"], wanted=wanted, tell=_tell)
     if done:

@@ -1,26 +1,29 @@
 """From the registry to a server's shelf: what is live, for whom, and the files of it; looked at again and again.
 
-An alias that moves is followed within one look, and a revocation too. A registry that is away is told of and waited
-for; meanwhile the server answers from what it has. Artifacts are read as data, by the digest in their tags, and never
-loaded as the code they come with.
+An alias that moves is followed within one look, and a revocation too. A registry that is away, whatever is in the way,
+is told of and waited for; meanwhile the server answers from what it has, for a time. Artifacts are read as data, by the
+digest in their tags, and never loaded as the code they come with.
 """
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
-from mlflow.exceptions import MlflowException
+from nacl.signing import VerifyKey
 
 from components.encryption.server import Entry, Former, has_file, put_file, put_index
 from tasks.publication_store import (
     ARTIFACT,
     BUNDLE,
+    CHANGE,
     EPOCH,
     EXPIRES,
     FINGERPRINT,
     LIVE,
+    LIVE_WORD,
     OF,
     REVOKED,
     SCHEME,
@@ -31,7 +34,6 @@ from tasks.publication_store import (
     users_of,
     versions_of,
 )
-from tasks.publications import scheme_from
 from tasks.settings import Settings
 from tasks.tracking import client_of
 
@@ -62,7 +64,8 @@ class Follower:
         while not stop.wait(self.settings.serving.poll_seconds):
             try:
                 self.look()
-            except (MlflowException, OSError) as error:
+            except Exception as error:
+                # Stores raise what their drivers raise; whatever it is, the next look may succeed.
                 if silent_since is None:
                     self.tell("registry_silent", kind=type(error).__name__)
                     silent_since = time.time()
@@ -74,7 +77,8 @@ class Follower:
     def _entry(self, found: RegisteredModel) -> Entry | None:
         """A user's entry; from memory where nothing changed."""
         tags, live = found.tags, found.aliases.get(self.settings.publishing.live)
-        seen = (str(live), *(tags.get(name) for name in (OF, USER, SIGNS, STATE, EXPIRES)))
+        # A version that was live, then not, then live again is the same with another word, which the change tells of.
+        seen = (str(live), *(tags.get(name) for name in (OF, USER, SIGNS, STATE, EXPIRES, CHANGE)))
         known = self._entries.get(found.name)
         if known and known[0] == seen and all(has_file(self.shelf, digest) for digest in _files(known[1])):
             return known[1]
@@ -104,11 +108,12 @@ class Follower:
                 user=found.tags[USER],
                 version=str(version.version),
                 epoch=int(version.tags[EPOCH]),
-                mode=scheme_from(version.tags[SCHEME]).mode,
+                mode=json.loads(version.tags[SCHEME])["mode"],
                 fingerprint=version.tags[FINGERPRINT],
                 artifact=digests.get(ARTIFACT, ""),
                 bundle=digests.get(BUNDLE, ""),
-                signs=found.tags[SIGNS],
+                signs=VerifyKey(bytes.fromhex(found.tags[SIGNS])).encode().hex(),
+                word=version.tags.get(LIVE_WORD, ""),
                 state=REVOKED if is_revoked else LIVE,
                 expires=float(found.tags[EXPIRES]),
                 former=tuple(

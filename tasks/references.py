@@ -46,6 +46,33 @@ class Data(TypedDict):
     crowd: NotRequired[dict]
 
 
+class TextPart(TypedDict):
+    """One part of a corpus, where its owner keeps it."""
+
+    path: str
+    rows: int
+    digest: str
+
+
+class Texts(TypedDict):
+    """A divided corpus: its parts, its labels (JSON), what its group is called, and whose budget pays for it.
+
+    `privatised` says what was done to every training utterance before anyone learnt from it, None for nothing.
+    """
+
+    name: str
+    digest: str
+    parts: dict[str, TextPart]
+    labels: str
+    grouping: str
+    languages: list[str]
+    budget: str
+    split: dict
+    rows: int
+    through: float | None
+    privatised: dict | None
+
+
 class Stored(TypedDict):
     """A file in a stage's artifacts, and the SHA-256 it must have when it is read back."""
 
@@ -73,7 +100,8 @@ class Evaluated(TypedDict):
     """The chosen candidate, and predictions of `candidate` and, where there were any, `champion` and golden rows.
 
     `levels` are those of each group that have gate rows, and had when the champion was judged. `champion_error` is of
-    the selection rows; `majority` is the best constant answer on the training rows.
+    the selection rows; `majority` is the best constant answer on the training rows, of texts on
+    the selection ones.
     """
 
     run_id: str
@@ -89,6 +117,13 @@ class Evaluated(TypedDict):
     champion_through: float | None
     levels: dict[str, list[str]]
     champion_levels: dict[str, list[str]]
+
+
+class Audited(TypedDict):
+    """What attacks achieved, and where the record of it lies."""
+
+    run_id: str
+    record: Stored
 
 
 class Judged(TypedDict):
@@ -111,12 +146,13 @@ class Registered(TypedDict):
 
 
 class Promoted(TypedDict):
-    """What became of the version; `champion` is champion now, `replaced` was before, `sequence` is the ledger's entry.
+    """What became of a version of `model`; `champion` is champion now, `replaced` was, `sequence` the ledger's entry.
 
     `because` is the verdict's first reason, `why` what else there is to say (a stale candidate, a person's words),
     `figures` the verdict's context: error_new, error_old, nfr and others.
     """
 
+    model: str
     decision: str
     action: str
     version: str

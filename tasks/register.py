@@ -8,7 +8,7 @@ import json
 from tasks.champion import LEVELS, SHARES, SPLIT, THROUGH, split_text
 from tasks.evidence import stored_model
 from tasks.holdings import schema_of
-from tasks.references import Data, Evaluated, Judged, Registered, Run, Trained
+from tasks.references import Data, Evaluated, Judged, Registered, Run, Texts, Trained
 from tasks.registry import DATA_DIGEST, POLICY, POLICY_DIGEST, REASONS, VERDICT, log_booster
 from tasks.registry import register as register_version
 from tasks.stage import logger, stage
@@ -30,20 +30,29 @@ def register(run: Run, data: Data, trained: Trained, evaluated: Evaluated, judge
             name=run["model"],
             logged=logged,
             tags={
-                DATA_DIGEST: data["digest"],
-                VERDICT: judged["decision"],
-                REASONS: " | ".join(judged["reasons"]),
-                POLICY: judged["policy"],
-                POLICY_DIGEST: judged["policy_digest"],
+                **evidence_tags(run, data, trained, evaluated, judged),
                 THROUGH: "" if data["through"] is None else data["through"],
-                SPLIT: split_text(data["split"]),
-                LEVELS: json.dumps(evaluated["levels"]),
                 **({SHARES: json.dumps(shares)} if (shares := trained["shares"].get(evaluated["chosen"])) else {}),
-                MODE: trained["mode"],
-                CHOSEN: evaluated["chosen"],
-                FLOW_RUN: run["run_id"],
             },
         )
         here.tags({"troth.version": version})
         logger().info("registered %s version %s (%s)", run["model"], version, evaluated["chosen"])
         return Registered(model=run["model"], version=version, model_digest=logged.model_digest)
+
+
+def evidence_tags(
+    run: Run, data: Data | Texts, trained: Trained, evaluated: Evaluated, judged: Judged
+) -> dict[str, str]:
+    """What every version says of where it comes from and how it was judged."""
+    return {
+        DATA_DIGEST: data["digest"],
+        VERDICT: judged["decision"],
+        REASONS: " | ".join(judged["reasons"]),
+        POLICY: judged["policy"],
+        POLICY_DIGEST: judged["policy_digest"],
+        SPLIT: split_text(data["split"]),
+        LEVELS: json.dumps(evaluated["levels"]),
+        MODE: trained["mode"],
+        CHOSEN: evaluated["chosen"],
+        FLOW_RUN: run["run_id"],
+    }

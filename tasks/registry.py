@@ -7,7 +7,7 @@ made up from the schema.
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ _OBJECTIVES = {"binary": "binary:logistic", "multiclass": "multi:softprob"}
 
 
 @dataclass(frozen=True)
-class LoggedBooster:
+class Logged:
     """A model in the tracking store: its MLflow id, the run it came from, and what identifies it."""
 
     model_id: str
@@ -50,7 +50,7 @@ class LoggedBooster:
         return f"models:/{self.model_id}"
 
 
-def log_booster(client: MlflowClient, *, run_id: str, booster: xgboost.Booster, schema: Schema) -> LoggedBooster:
+def log_booster(client: MlflowClient, *, run_id: str, booster: xgboost.Booster, schema: Schema) -> Logged:
     """Store a trained model with its run; the same model logged again for the same run is the one already there.
 
     The signature takes `Table.features`, one column a feature; the schema travels along, so that the loader can encode
@@ -63,28 +63,36 @@ def log_booster(client: MlflowClient, *, run_id: str, booster: xgboost.Booster, 
     """
     _check_fits(booster, schema)
     schema_text = schema.model_dump_json()
-    digests = {MODEL_DIGEST: model_digest(booster), SCHEMA_DIGEST: text_digest(schema_text)}
+
+    def save(path: Path, metadata: dict, model: Model) -> None:
+        _save(booster, schema, path, metadata=metadata | {SCHEMA_KEY: schema_text}, model=model)
+
+    return log_once(client, run_id, model_digest(booster), text_digest(schema_text), save)
+
+
+def log_once(
+    client: MlflowClient,
+    run_id: str,
+    model_digest: str,
+    schema_digest: str,
+    save: Callable[[Path, dict, Model], None],
+) -> Logged:
+    """Store what `save(path, metadata, model)` writes, unless the run has a model of these digests already."""
+    digests = {MODEL_DIGEST: model_digest, SCHEMA_DIGEST: schema_digest}
     if found := _logged_before(client, run_id, digests):
-        return LoggedBooster(found, run_id, *digests.values())
+        return Logged(found, run_id, *digests.values())
     experiment = client.get_run(run_id).info.experiment_id
     logged = client.create_logged_model(experiment, name="model", source_run_id=run_id, tags=digests)
     with tempfile.TemporaryDirectory() as folder:
-        _save(
-            booster,
-            schema,
-            Path(folder) / "model",
-            metadata={SCHEMA_KEY: schema_text, **digests},
-            model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
-        )
-        client.log_model_artifacts(logged.model_id, str(Path(folder) / "model"))
+        path = Path(folder) / "model"
+        save(path, digests, Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id))
+        client.log_model_artifacts(logged.model_id, str(path))
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    return LoggedBooster(logged.model_id, run_id, *digests.values())
+    return Logged(logged.model_id, run_id, *digests.values())
 
 
-def register(
-    client: MlflowClient, settings: Settings, *, name: str, logged: LoggedBooster, tags: Mapping[str, str]
-) -> str:
+def register(client: MlflowClient, settings: Settings, *, name: str, logged: Logged, tags: Mapping[str, str]) -> str:
     """The version of registered model `name` that holds `logged`: made once, found again afterwards.
 
     `tags` are the version's, beside the run and the digests. An embedded store resolves the model's address by the
@@ -105,6 +113,15 @@ def register(
             tags={tag: str(value)[:5000] for tag, value in {**tags, **own}.items()},
         )
         return str(created.version)
+
+
+def require_model_name(name: str) -> None:
+    """Raise `InvalidInput`, before any work is done, for a name that no registry takes."""
+    if name.strip(". ") == "" or any(character in "/:'\"`\\" or not character.isprintable() for character in name):
+        raise InvalidInput(
+            f"model name {name!r} is blank or holds one of / : ' \" ` \\ or a control character, which no registry "
+            "takes; give another (--model)"
+        )
 
 
 def check_signature(champion: Schema, candidate: Schema) -> None:

@@ -1,12 +1,14 @@
 """A registered model read back without running anything it says.
 
 MLflow's own loader imports whatever class and code path the artifact's `MLmodel` names, and XGBoost's reader takes the
-process down with it when a file is malformed (3.2.0: a C++ abort, not an exception). So both files are parsed here as
-plain data and named by digest; XGBoost sees the trees only once somebody has vouched for that digest.
+process down with it when a file is malformed (3.2.0: a C++ abort, not an exception). So files are parsed here as plain
+data and named by digest; XGBoost, or torch, sees a model only once somebody has vouched for that digest. Trees are told
+by a schema of columns, language models by a description of labels and vocabulary; either is the model's schema.
 """
 
 import hashlib
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from components.errors import InvalidInput
 from tasks.settings import Settings
 
 MODEL_FILE, SCHEMA_KEY = "model.json", "troth.schema"
+LANGUAGE_KEY, LANGUAGE_FOLDER = "troth.language", "artifacts/model"
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,32 @@ class StoredModel:
         return from_document(self.document)
 
 
-def read_stored(settings: Settings, location: str, *, what: str) -> StoredModel:
+@dataclass(frozen=True)
+class StoredLanguageModel:
+    """What an artifact holds of a language model: its two files, as bytes."""
+
+    weights: bytes
+    description: bytes
+
+    @property
+    def model_digest(self) -> str:
+        return hashlib.sha256(self.weights).hexdigest()
+
+    @property
+    def schema_digest(self) -> str:
+        return hashlib.sha256(self.description).hexdigest()
+
+    def model(self):
+        """The `components.language.model.LanguageModel`, of the very bytes the digests were taken of."""
+        from components.language.save import DESCRIPTION, WEIGHTS, load_model
+
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / WEIGHTS).write_bytes(self.weights)
+            (Path(folder) / DESCRIPTION).write_bytes(self.description)
+            return load_model(Path(folder))
+
+
+def read_stored(settings: Settings, location: str, *, what: str) -> StoredModel | StoredLanguageModel:
     """The model at artifact address `location`; `what` names it in errors.
 
     Raises
@@ -46,15 +74,20 @@ def read_stored(settings: Settings, location: str, *, what: str) -> StoredModel:
         A file is missing or is not what it should be.
     """
     try:
+        metadata = yaml.safe_load(_download(settings, f"{location}/MLmodel"))["metadata"]
+        if LANGUAGE_KEY in metadata:
+            weights, description = (
+                _download(settings, f"{location}/{LANGUAGE_FOLDER}/{name}")
+                for name in ("model.safetensors", "model.json")
+            )
+            return StoredLanguageModel(weights, description)
         trees = _download(settings, f"{location}/{MODEL_FILE}")
-        description = _download(settings, f"{location}/MLmodel")
-    except (OSError, MlflowException):
-        raise InvalidInput(f"{what} cannot be read from {location}; restore it or register it again") from None
-    try:
         document = json.loads(trees)
         digest = document_digest(document)
-        text = yaml.safe_load(description)["metadata"][SCHEMA_KEY]
+        text = metadata[SCHEMA_KEY]
         schema = Schema.model_validate_json(text)
+    except (OSError, MlflowException):
+        raise InvalidInput(f"{what} cannot be read from {location}; restore it or register it again") from None
     except (ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError):
         raise InvalidInput(f"{what} at {location} is not a model Troth stored; register it again") from None
     return StoredModel(document, schema, digest, text_digest(text))

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import yaml
 from mlflow import MlflowClient
 from prefect.artifacts import create_link_artifact
@@ -21,16 +20,17 @@ from components.errors import InvalidInput
 from components.fairness import group_metrics
 from components.gates import CandidateScore, Policy
 from components.reporting import OwnerSummary, Report, draw, illustrate, render_report
-from tasks.evidence import stored_predictions, stored_verdict
+from components.reporting.privacy import PrivacySection
+from tasks.evidence import kept_record, stored_predictions, stored_verdict
 from tasks.federation import ROUNDS
 from tasks.holdings import schema_of
 from tasks.links import mlflow_link, model_link
 from tasks.partition import OWNERS
 from tasks.pipeline import request_key
-from tasks.references import Data, Evaluated, Judged, Promoted, Registered, Run, Trained
+from tasks.references import Audited, Data, Evaluated, Judged, Promoted, Registered, Run, Texts, Trained
 from tasks.settings import Settings
 from tasks.stage import logger, stage
-from tasks.tracking import DIGEST_LENGTH, KEY, Stage, connect, experiment_id, find_stage
+from tasks.tracking import DIGEST_LENGTH, KEY, PROCESSOR_SECONDS, Stage, connect, experiment_id, find_stage
 
 PAGE, REFERENCES = "report.html", "references.json"
 
@@ -38,12 +38,13 @@ PAGE, REFERENCES = "report.html", "references.json"
 @stage(version=1, run_name="report")
 def report(
     run: Run,
-    data: Data,
+    data: Data | Texts,
     trained: Trained,
     evaluated: Evaluated,
     judged: Judged,
     registered: Registered,
     promoted: Promoted,
+    audited: Audited | None = None,
 ) -> str:
     """Write the page and its plots into the flow's run; returns the page's address."""
     settings, client = connect()
@@ -55,6 +56,7 @@ def report(
         "judged": judged,
         "registered": registered,
         "promoted": promoted,
+        "audited": audited,
     }
     here = Stage(client, run["run_id"])
     here.record(references, REFERENCES)
@@ -122,6 +124,7 @@ def compose(client: MlflowClient, settings: Settings, references: Mapping[str, M
         rows=len(candidate),
         verdict=verdict,
         error=verdict.context["error_new"],
+        owners_are="owners" if "holdings" in data else "parts",
         owners=[OwnerSummary(**one) for one in _read(client, owners.info.run_id, OWNERS)],
         flips=count_flips(champion.right, candidate.right) if champion else None,
         noise_floor=evaluated["context"].get("noise_floor"),
@@ -132,11 +135,7 @@ def compose(client: MlflowClient, settings: Settings, references: Mapping[str, M
         selection_champion_error=evaluated["champion_error"],
         groups=group_metrics(candidate, "error", depth=min(depth, 2)),
         champion_groups=group_metrics(champion, "error", depth=min(depth, 2)) if champion else (),
-        training={
-            key: value
-            for key, value in {**trained["record"], **trained["record"]["costs"]}.items()
-            if key not in {"declared_leakage", "parameters", "costs"}
-        },
+        training=_training(trained["record"]),
         leakage=tuple(trained["record"]["declared_leakage"]),
         parameters=trained["record"]["parameters"],
         policy=yaml.safe_dump(policy.model_dump(mode="json", exclude_none=True), sort_keys=False),
@@ -147,7 +146,8 @@ def compose(client: MlflowClient, settings: Settings, references: Mapping[str, M
             "ledger entry": f"{promoted['sequence']}: {promoted['action']}",
         },
         links=links,
-        not_measured=NOT_MEASURED,
+        not_measured=NOT_MEASURED if references.get("audited") is None else NOT_MEASURED_OF_TEXTS,
+        privacy=_privacy(client, trained, evaluated, references.get("audited")),
     )
     return illustrate(
         summary,
@@ -155,7 +155,7 @@ def compose(client: MlflowClient, settings: Settings, references: Mapping[str, M
         champion=champion,
         learning=_learning(client, run, data, trained),
         rounds=_read(client, trained["run_id"], ROUNDS) if trained["mode"] == "federated" else (),
-        learning_metric="log loss" if schema_of(data).classes else "root mean squared error",
+        learning_metric=_learning_metric(data, trained),
     )
 
 
@@ -167,9 +167,10 @@ def finished_outcome(pipeline: str, request: Mapping[str, object]) -> Promoted |
     found = client.search_runs([experiment], query, order_by=["attributes.start_time DESC"], max_results=1)
     if not found:
         return None
-    promoted = references_of(client, found[0].info.run_id)["promoted"]
+    known = references_of(client, found[0].info.run_id)
     logger().info("%s was run before; this is what became of it", found[0].info.run_name)
-    return promoted
+    # Records of earlier versions do not say it.
+    return {"model": known["registered"]["model"], **known["promoted"]}
 
 
 def find_run(client: MlflowClient, settings: Settings, which: str) -> str:
@@ -180,9 +181,9 @@ def find_run(client: MlflowClient, settings: Settings, which: str) -> str:
     InvalidInput
         No run with a report matches.
     """
-    experiment = experiment_id(client, settings, "tabular")
-    query = "tags.`troth.pipeline` = 'tabular' AND tags.`troth.action` != ''"
-    for run in client.search_runs([experiment], query, order_by=["attributes.start_time DESC"], max_results=1000):
+    experiments = [experiment_id(client, settings, pipeline) for pipeline in ("tabular", "language")]
+    query = "tags.`troth.pipeline` != '' AND tags.`troth.action` != ''"
+    for run in client.search_runs(experiments, query, order_by=["attributes.start_time DESC"], max_results=1000):
         if which == "last" or run.info.run_id.startswith(which):
             return run.info.run_id
     raise InvalidInput(
@@ -195,15 +196,82 @@ def references_of(client: MlflowClient, run_id: str) -> dict:
     return _read(client, run_id, REFERENCES)
 
 
+def _privacy(
+    client: MlflowClient, trained: Trained, evaluated: Evaluated, audited: Audited | None
+) -> PrivacySection | None:
+    """What a language model's training promised, and what attacks on it achieved."""
+    record = trained["record"]
+    if "claims" not in record:
+        return None
+    way = record["privatised"]
+    unit = "of a word" if way and way["kind"] == "words" else "of an utterance"
+    return PrivacySection(
+        claim=record["claims"][evaluated["chosen"]],
+        delta=record["delta"],
+        unit=record["unit"],
+        accountant=record["accountant"],
+        data_set=record["data_set"],
+        data_set_spent=record["data_set_spent"],
+        data_set_budget=record["data_set_budget"],
+        outside=tuple(record["outside"]),
+        privatised=f"Training texts were made private one by one before ({way['kind']}, epsilon {way['epsilon']:g} "
+        f"{unit}), which is no epsilon of training and does not add to it."
+        if way
+        else "",
+        audit=kept_record(client, audited["record"]) if audited else {},
+        tradeoff=way["points"] if way else (),
+        costs=_costs(client, trained["run_id"], audited["run_id"]) if audited else None,
+    )
+
+
+def _costs(client: MlflowClient, *runs: str) -> tuple[float, ...] | None:
+    """Processor seconds of stages; None where one was run before they were measured."""
+    found = tuple(client.get_run(run).data.metrics.get(PROCESSOR_SECONDS) for run in runs)
+    return None if None in found else found
+
+
+def _training(record: Mapping[str, object]) -> dict[str, object]:
+    """What a training's record says and no other section shows, in words."""
+    elsewhere = _SHOWN_ELSEWHERE | (_SHOWN_WITH_PRIVACY if "claims" in record else set())
+    return {
+        key.replace("cpu_", "processor_").replace("_", " ").capitalize(): value
+        for key, value in {**record, **record["costs"]}.items()
+        if key not in elsewhere and value not in (None, "")
+    }
+
+
+def _learning_metric(data: Data | Texts, trained: Trained) -> str:
+    if "claims" in trained["record"]:
+        return "share right on selection texts"
+    return "log loss" if schema_of(data).classes else "root mean squared error"
+
+
 NOT_MEASURED = (
     "What the model gives away about the people it was trained on (membership, extraction) was not audited.",
     "How it does on people unlike those in the source was not measured.",
     "Groups that the schema does not declare were not looked at, and none was imputed.",
 )
+_SHOWN_ELSEWHERE = {"declared_leakage", "parameters", "costs"}
+_SHOWN_WITH_PRIVACY = {
+    *("claims", "training_claim", "steps", "unit", "delta", "accountant", "outside", "privatised"),
+    *("data_set", "data_set_budget", "data_set_spent", "data_set_plain"),
+}
+
+NOT_MEASURED_OF_TEXTS = (
+    "Utterances of one user count as independent; intervals are too narrow where users differ much.",
+    "How it does on texts unlike those in the source was not measured.",
+    "Groups that the texts do not name were not looked at, and none was imputed.",
+)
 
 
 def _learning(client: MlflowClient, run: Run, data: Data, trained: Trained) -> dict[str, list[float]]:
-    """The loss by round; beside a federated one that of the newest pooled training on the same rows, where there is."""
+    """The loss by round; beside a federated one that of the newest pooled training on the same rows, where there is.
+
+    Of language models, the figures on selection texts by epoch.
+    """
+    if "claims" in trained["record"]:
+        figures = {"intent accuracy": "selection.intent_accuracy", "slot F1": "selection.slot_f1"}
+        return {name: _curve(client, trained["run_id"], metric) for name, metric in figures.items()}
     curves = {"selection rows": _curve(client, trained["run_id"])}
     if trained["mode"] == "federated":
         query = f"params.mode = 'pooled' AND dataset.digest = '{data['digest'][:DIGEST_LENGTH]}'"
@@ -213,14 +281,11 @@ def _learning(client: MlflowClient, run: Run, data: Data, trained: Trained) -> d
     return {name: curve for name, curve in curves.items() if curve}
 
 
-def _curve(client: MlflowClient, run_id: str) -> list[float]:
-    """The loss on selection rows by round, straight lines between the rounds at which it was measured."""
-    history = client.get_metric_history(run_id, "selection_loss")
-    points = {metric.step: metric.value for metric in sorted(history, key=lambda metric: metric.step)}
-    if not points:
-        return []
-    rounds = np.arange(1, max(points) + 1)
-    return np.interp(rounds, list(points), list(points.values())).tolist()
+def _curve(client: MlflowClient, run_id: str, metric: str = "selection_loss") -> list[float]:
+    """A figure on selection rows by round, the newest where it was measured twice; NaN where it was not at all."""
+    history = sorted(client.get_metric_history(run_id, metric), key=lambda one: one.timestamp)
+    points = {one.step: one.value for one in history}
+    return [points.get(number, float("nan")) for number in range(1, max(points, default=0) + 1)]
 
 
 def _read(client: MlflowClient, run_id: str, name: str):

@@ -16,7 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from components.data.schema import read_yaml, validated
 
 CONFIG_NAME = "mlflow.yaml"
-EXPERIMENTS = {"tabular": "troth-tabular", "recheck": "troth-recheck", "publish": "troth-published"}
+EXPERIMENTS = {
+    "tabular": "troth-tabular",
+    "language": "troth-language",
+    "recheck": "troth-recheck",
+    "publish": "troth-published",
+}
+MODELS = {"tabular": "{schema}", "language": "{schema}"}
 
 
 class _Section(BaseModel):
@@ -66,9 +72,14 @@ class Registry(_Section):
     """The model registry: names, aliases, and the ledger that guards them."""
 
     uri: str | None = None
-    models: dict[Literal["tabular"], str] = {"tabular": "{schema}"}
+    models: dict[Literal["tabular", "language"], str] = MODELS
     aliases: Aliases = Aliases()
     ledger: Ledger = Ledger()
+
+    @field_validator("models")
+    @classmethod
+    def _the_rest_is_as_it_was(cls, named: dict[str, str]) -> dict[str, str]:
+        return MODELS | named
 
 
 class Publishing(_Section):
@@ -103,6 +114,9 @@ class AnswerServer(_Section):
     rows_a_minute: int = Field(default=100_000, ge=1)
     rows_a_day: int = Field(default=1_000_000, ge=1)
     poll_seconds: float = Field(default=1.0, gt=0)
+    most_models: int = Field(default=32, ge=1)
+    stale_seconds: float = Field(default=300.0, gt=0)
+    silent_seconds: float = Field(default=3600.0, gt=0)
 
 
 class Settings(_Section):
@@ -132,6 +146,11 @@ class Settings(_Section):
     def owners(self) -> Path:
         """Where owners' rows are kept, one folder an owner."""
         return self.root / "owners"
+
+    @property
+    def budgets(self) -> Path:
+        """Where the privacy budgets of data sets are kept, one file each."""
+        return self.root / "budgets"
 
     @property
     def published(self) -> "Settings":

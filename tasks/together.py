@@ -9,7 +9,7 @@ training that was interrupted goes on from the last tree all owners have finishe
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,18 +24,21 @@ from components.boosting.secret_shared.agreement import require_trainable
 from components.boosting.secret_shared.layout import Layout, layout_of
 from components.boosting.secret_shared.programs import agreed_rows, training_agreement
 from components.boosting.secret_shared.stored import finished_rounds
+from components.boosting.secret_shared.view import histogram_modes
 from components.data.predictions import Predictions
 from components.data.schema import Schema
 from components.data.split import PARTS
 from components.data.table import GroupColumn
 from components.errors import InvalidInput
+from components.mpc.hello import PROTOCOL
 from components.mpc.launch import Ended, run_parties
 from components.mpc.programs import reference
+from components.mpc.quantile import PER_BIN
 from components.secret_file import create_once
 from tasks.apart import analyst_of, root_of, run_apart
 from tasks.holdings import schema_of
 from tasks.locks import waiting
-from tasks.own_part import PROGRAMS, Needs, folder_of, private_input
+from tasks.own_part import PROGRAMS, Needs, folder_of, private_input, require_kept
 from tasks.progress import reporter
 from tasks.references import Data
 from tasks.settings import Settings
@@ -43,6 +46,9 @@ from tasks.stage import logger
 
 MAX_BIN = 32
 """Bins of a numeric feature where none are asked for; every bin is a candidate that costs a division on shares."""
+
+AGREEMENT = "agreement.json"
+"""What is public of a training, and the tag of the shares it left, for whoever scores the model."""
 
 Said = Callable[[str, dict], None]
 
@@ -55,6 +61,11 @@ class Matched:
     schema: Schema
     layout: Layout
     documents: Mapping[str, dict]
+
+    @property
+    def token(self) -> str:
+        """What names this matching at all owners."""
+        return self.documents[self.layout.parties[0]]["token"]
 
     @property
     def rows(self) -> dict[str, dict[str, int]]:
@@ -105,12 +116,15 @@ def match_rows(settings: Settings, data: Data, max_bin: int) -> Matched:
 
 def _require_many_rows(data: Data, layout: Layout, schema: Schema, max_bin: int) -> None:
     """Cut points of divided features are values that somebody holds: with few rows they would be everybody's."""
-    divided = {list(schema.features)[position] for position in layout.divided(schema)}
-    rows = sum(holding["rows"] for holding in data["holdings"] if divided & set(holding["columns"]))
-    if divided and max_bin * 10 > rows:
+    divided = {list(schema.features)[position] for position in layout.cut_together(schema)}
+    rows = max((holding["rows"] for holding in data["holdings"] if divided & set(holding["columns"])), default=0)
+    training = int(rows * data["split"]["shares"][0])
+    if divided and max_bin * PER_BIN > training:
+        most = training // PER_BIN
         raise InvalidInput(
-            f"max_bin is {max_bin}, and owners of the same columns have {rows} rows together; their cut points would "
-            f"name one value in ten or more, ask for at most {rows // 10} bins (max_bin)"
+            f"max_bin is {max_bin}, and of owners of the same columns none has more than {training:,} rows or so to "
+            f"train on; their cut points would name one value in {PER_BIN} or more, "
+            + (f"ask for at most {most} bins (max_bin)" if most > 1 else "bring more rows")
         )
 
 
@@ -125,19 +139,43 @@ def train_on_shares(
     logger().info("matched rows: %s to train on, %s to choose by, %s for the gate", *counts)
     agreement = training_agreement(matched.schema, matched.layout, matched.documents, parameters)
     agreement.require_fits()
+    if without := _without_cuts(agreement):
+        logger().warning(
+            "features without a cut point: %s; they have one value, or no owner has %d training values a bin (max_bin)",
+            ", ".join(without),
+            PER_BIN,
+        )
     analyst = _analyst(data, matched)
     public = _public(data, matched.schema) | {"training": agreement.model_dump(mode="json"), "analyst": analyst}
-    # Matching again puts rows in another order, to which shares of an earlier try do not belong.
-    tokens = {party: document["token"] for party, document in matched.documents.items()}
-    key = f"train-{_digest({**public, 'matched': matched.key, 'tokens': tokens})}"
+    # The agreement names the matching: another puts rows in another order, to which earlier shares do not belong.
+    key = f"train-{_digest({**public, 'matched': matched.key})}"
     ended = _run(settings, data, "train", key, public, Needs(matched=matched.key), said)
-    create_once(
-        _folder(settings, key) / "agreement.json",
-        json.dumps({"matched": matched.key, "training": public["training"]}).encode(),
-    )
-    booster = from_document(json.loads(ended[matched.layout.parties[analyst]].document["model"]))
+    document = ended[matched.layout.parties[analyst]].document
+    known = {"matched": matched.key, "training": public["training"], "tag": document["tag"]}
+    _keep(_folder(settings, key) / AGREEMENT, known)
+    booster = from_document(json.loads(document["model"]))
     booster.set_attr(classes=class_order(matched.schema.label))
     return booster, _record(matched, agreement, ended), key
+
+
+def require_scorable(settings: Settings, data: Data, keys: Sequence[str]) -> None:
+    """See, before anything is computed, that the owners of these data can score models found by their keys.
+
+    Whether owners on other machines still have their shares shows when they are asked to score.
+
+    Raises
+    ------
+    InvalidInput
+        A model is not known here, lies in shares with others, was trained on columns that others held, or an owner on
+        this machine has lost its shares.
+    """
+    schema = schema_of(data)
+    layout = layout_of(_public(data, schema)["columns"], schema)
+    for key in keys:
+        known = _agreement(settings, key)
+        _require_same_owners(key, Agreement.model_validate(known["training"]), layout)
+        for party in [analyst_of(data)] if data.get("parties") else layout.parties:
+            require_kept(root_of(settings, data, party), party, Needs(models=[(key, known["matched"])]))
 
 
 def score_held_out(settings: Settings, data: Data, keys: list[str], max_bin: int, said: Said) -> HeldOut:
@@ -146,40 +184,39 @@ def score_held_out(settings: Settings, data: Data, keys: list[str], max_bin: int
     Raises
     ------
     InvalidInput
-        An owner has no shares of a model.
+        An owner has no shares of a model, as `require_scorable` says.
     """
+    require_scorable(settings, data, keys)
     matched = match_rows(settings, data, max_bin)
     trained = [_agreement(settings, key) for key in keys]
-    for key, one in zip(keys, trained, strict=True):
-        _require_same_owners(key, Agreement.model_validate(one["training"]), matched)
     analyst = _analyst(data, matched)
     public = _public(data, matched.schema) | {
         "rows": matched.rows,
         "levels": matched.levels,
-        "models": [one["training"] for one in trained],
+        "matching": matched.token,
+        "models": [{name: one[name] for name in ("training", "tag")} for one in trained],
         "analyst": analyst,
     }
     key = f"score-{_digest({**public, 'matched': matched.key, 'keys': keys})}"
     needs = Needs(matched=matched.key, models=[(name, one["matched"]) for name, one in zip(keys, trained, strict=True)])
-    ended = _run(settings, data, "score", key, public, needs, said)
-    arrays = ended[matched.layout.parties[analyst]].arrays()
-    return _held_out(matched, keys, arrays)
+    opened = _run(settings, data, "score", key, public, needs, said)[matched.layout.parties[analyst]]
+    logger().info("scored held-out rows under %d models in %.1f s", len(keys), opened.document["seconds"]["score"])
+    return _held_out(matched, keys, opened.arrays())
 
 
-def _require_same_owners(key: str, trained: Agreement, matched: Matched) -> None:
+def _require_same_owners(key: str, trained: Agreement, layout: Layout) -> None:
     """Only the owners who hold shares of a model, each with the columns it was trained on, can score with it."""
-    layout = matched.layout
     if trained.parties != layout.parties:
         raise InvalidInput(
             f"the model trained as {key} lies in shares with {', '.join(trained.parties)}; {', '.join(layout.parties)} "
-            "cannot score it, deal the rows to the same owners or start anew under another model name (model)"
+            "cannot score it, deal the rows to the same owners or start anew under another model name (--model)"
         )
     for position, feature in enumerate(trained.features):
         held = {trained.parties[block.owner] for block in trained.blocks if position in block.features}
         if held != set(layout.holders(feature.name)):
             raise InvalidInput(
                 f"feature '{feature.name}' of the model trained as {key} was held by {', '.join(sorted(held))} and is "
-                f"by {', '.join(layout.holders(feature.name))} now; start anew under another model name (model)"
+                f"by {', '.join(layout.holders(feature.name))} now; start anew under another model name (--model)"
             )
 
 
@@ -221,7 +258,9 @@ def _held_out(matched: Matched, keys: list[str], arrays: Mapping[str, np.ndarray
 def _record(matched: Matched, agreement: Agreement, ended: Mapping[str, Ended]) -> TrainingRecord:
     counts = {name: one.counts for name, one in ended.items()}
     owners = [counts[party] for party in matched.layout.parties]
-    seconds = ended[matched.layout.parties[0]].document["seconds"]
+    first, without = matched.layout.parties[0], _without_cuts(agreement)
+    document = ended[first].document
+    seconds = matched.documents[first]["seconds"] | document["seconds"]
     return TrainingRecord(
         mode="secret_shared",
         seed=agreement.parameters.seed,
@@ -230,9 +269,13 @@ def _record(matched: Matched, agreement: Agreement, ended: Mapping[str, Ended]) 
         seconds=seconds["train"],
         bytes=sum(one["sent"] for one in owners),
         declared_leakage=LEAKAGE,
-        parameters=agreement.parameters.model_dump(),
+        parameters=agreement.parameters.model_dump()
+        | {"histograms": histogram_modes(agreement)}
+        | ({"features_without_cuts": without} if without else {}),
         costs={
             "owners": len(owners),
+            # Of trees up to this one the costs are not known: an earlier try grew them, and failed.
+            "resumed_from": document["resumed_from"],
             "message_rounds": owners[0]["rounds"],
             "bytes_dealt": sum(one["dealt"] for one in owners),
             "cpu_seconds": round(sum(one["cpu_seconds"] for one in counts.values()), 2),
@@ -240,6 +283,11 @@ def _record(matched: Matched, agreement: Agreement, ended: Mapping[str, Ended]) 
             **{f"seconds_{phase}": round(taken, 3) for phase, taken in seconds.items()},
         },
     )
+
+
+def _without_cuts(agreement: Agreement) -> list[str]:
+    """Numeric features of one bin, which can part rows by what is missing alone."""
+    return [feature.name for feature in agreement.features if feature.kind == "numeric" and feature.bins == 1]
 
 
 def _public(data: Data, schema: Schema) -> dict:
@@ -303,6 +351,9 @@ def _found(settings: Settings, data: Data, key: str) -> dict[str, Ended] | None:
 def _made(
     settings: Settings, data: Data, what: str, key: str, public: dict, needs: Needs, said: Said
 ) -> dict[str, Ended]:
+    # From here on owners replace what an earlier run left, which others' would no longer go with.
+    done = _folder(settings, key) / "done.json"
+    done.unlink(missing_ok=True)
     if data.get("parties"):
         ended = run_apart(settings, data, what, key, public, said, needs=needs)
     else:
@@ -316,20 +367,27 @@ def _made(
             finished={party: finished_rounds(folder_of(settings.root, key, party) / "shares") for party in parts},
             on_progress=said,
         )
-    done = _folder(settings, key) / "done.json"
-    done.unlink(missing_ok=True)
-    create_once(done, json.dumps({name: dict(one.counts) for name, one in ended.items()}).encode())
+    _keep(done, {name: dict(one.counts) for name, one in ended.items()})
     return ended
 
 
 def _agreement(settings: Settings, key: str) -> dict:
-    path = _folder(settings, key) / "agreement.json"
-    if not path.exists():
+    path = _folder(settings, key) / AGREEMENT
+    known = json.loads(path.read_text()) if path.exists() else {}
+    if "tag" not in known:
         raise InvalidInput(
-            f"nothing is known here of the model trained as {key}, so its held-out rows cannot be scored; restore "
-            f"{path.parent}, or start anew under another model name (model)"
+            f"nothing is known here of the model trained as {key}, so held-out rows cannot be scored by it; restore "
+            f"{path.parent}, or start anew under another model name (--model)"
         )
-    return json.loads(path.read_text())
+    return known
+
+
+def _keep(path: Path, document: dict) -> None:
+    """Write what a later run is to find, in place of what an earlier one left."""
+    content = json.dumps(document).encode()
+    if path.exists() and path.read_bytes() != content:
+        path.unlink()
+    create_once(path, content)
 
 
 def _folder(settings: Settings, key: str) -> Path:
@@ -337,4 +395,5 @@ def _folder(settings: Settings, key: str) -> Path:
 
 
 def _digest(document: dict) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:20]
+    # What another version left is not gone on from.
+    return hashlib.sha256(json.dumps([PROTOCOL, document], sort_keys=True).encode()).hexdigest()[:20]

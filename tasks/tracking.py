@@ -27,6 +27,8 @@ DIGEST_LENGTH = 32
 """Of a data set's digest as MLflow keeps it."""
 
 KEY, STAGE, CHAMPION = "troth.key", "troth.stage", "troth.champion_at_start"
+SECONDS, PROCESSOR_SECONDS = "stage.seconds", "stage.processor_seconds"
+"""Metrics of every stage's run; the latter leaves out processes that it started."""
 EXPERIMENT_KIND = "mlflow.experimentKind"  # without it MLflow's pages open on traces of language models
 _PARAMETERS, _METRICS = 100, 1000  # what MLflow takes in one call
 _LONGEST = 250  # characters of a metric's or parameter's name in MLflow
@@ -150,18 +152,32 @@ def how_it_ended(failure: BaseException) -> str:
 
 @contextmanager
 def stage_run(client: MlflowClient, parent: references.Run, stage: str) -> Iterator[Stage]:
-    """The nested run of a stage: FINISHED when the block ends, FAILED when it raises, KILLED when it was ended."""
+    """The nested run of a stage: FINISHED when the block ends, FAILED when it raises, KILLED when it was ended.
+
+    What it took is logged, of wall time and of this process's processor time, with what it took before where it was cut
+    off and goes on.
+    """
     run = find_stage(client, parent["run_id"], parent["experiment_id"], stage)
     if run is None:
         tags = {MLFLOW_PARENT_RUN_ID: parent["run_id"], STAGE: stage, MLFLOW_RUN_NAME: stage}
         run = client.create_run(parent["experiment_id"], run_name=stage, tags=tags)
     else:
         client.update_run(run.info.run_id, status="RUNNING")
+    here, before = Stage(client, run.info.run_id), run.data.metrics
+    clocks = {SECONDS: time.monotonic, PROCESSOR_SECONDS: time.process_time}
+    began = {name: clock() for name, clock in clocks.items()}
+
+    def note_costs() -> None:
+        here.metrics({name: before.get(name, 0.0) + clock() - began[name] for name, clock in clocks.items()})
+
     try:
-        yield Stage(client, run.info.run_id)
+        yield here
     except BaseException as failure:
+        with suppress(Exception):
+            note_costs()
         close_run(client, run.info.run_id, how_it_ended(failure))
         raise
+    note_costs()
     close_run(client, run.info.run_id, "FINISHED")
 
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from components.boosting.candidates import Candidate, CandidatePlan, blends, candidates, retrain_with_other_seed
+from components.boosting.federated import SumNoise
 from components.boosting.model import require_updatable
 from components.boosting.modes import require_mode
 from components.boosting.parameters import BoostingParameters
@@ -14,7 +15,7 @@ from tasks.champion import Champion, champion_at_start
 from tasks.crowd import train_crowd
 from tasks.evidence import keep_model
 from tasks.federation import ROUNDS, train_with_aggregator
-from tasks.held_out import NOISE
+from tasks.held_out import NOISE, require_shared
 from tasks.holdings import divide, forget_joined, pooled_table, schema_of
 from tasks.progress import reporter
 from tasks.references import Data, Run, Trained
@@ -24,7 +25,7 @@ from tasks.together import train_on_shares
 from tasks.tracking import Stage, connect, stage_run
 
 
-@stage(version=3, run_name="train {mode}")
+@stage(version=4, run_name="train {mode}")
 def train(
     run: Run,
     data: Data,
@@ -32,6 +33,7 @@ def train(
     parameters: BoostingParameters,
     plan: CandidatePlan,
     selection: Selection | None = None,
+    noise: SumNoise | None = None,
 ) -> Trained:
     """Train every candidate and keep each as a file of the stage's run.
 
@@ -45,21 +47,24 @@ def train(
         here.parameters({"mode": mode, **parameters.model_dump(), "candidates": plan.model_dump()})
         if selection:
             here.parameters({"selection": selection.model_dump()})
+        if noise:
+            here.parameters({"noise": noise.model_dump()})
         here.dataset(data["name"], data["digest"], {"source": data["name"], "part": "train"}, "training")
         if mode == "pooled":
-            made, noise, shares = *_pooled(here, data, champion, parameters, plan), {}
+            made, retrained, shares = *_pooled(here, data, champion, parameters, plan), {}
         elif mode == "federated":
-            made, noise, shares = _federated(here, settings, data, champion, parameters, plan, selection), None, {}
+            made = _federated(here, settings, data, champion, parameters, plan, selection, noise)
+            retrained, shares = None, {}
         else:
             made, shares = _on_shares(settings, data, champion, parameters, plan)
-            noise = None
+            retrained = None
         kept, described, record = {}, {}, {}
         for candidate in made:
             kept[candidate.name] = keep_model(here, candidate.booster, f"candidates/{candidate.name}.json")
             described[candidate.name] = candidate.settings
             record = candidate.record.to_json() if candidate.record else record
             logger().info("trained %s: %d trees", candidate.name, len(candidate.booster.get_dump()))
-        stored_noise = keep_model(here, noise.booster, f"noise_floor/{NOISE}.json") if noise else None
+        stored_noise = keep_model(here, retrained.booster, f"noise_floor/{NOISE}.json") if retrained else None
         here.metrics({name: record[name] for name in ("rows", "seconds", "bytes")})
         here.metrics({f"cost.{name}": value for name, value in record["costs"].items()})
         here.record(record, "training_record.json")
@@ -115,6 +120,7 @@ def _federated(
     parameters: BoostingParameters,
     plan: CandidatePlan,
     selection: Selection | None,
+    noise: SumNoise | None,
 ) -> list[Candidate]:
     """The retrain on sums of owners, and its blends with the champion."""
     _require_apart(data, champion, plan)
@@ -127,7 +133,7 @@ def _federated(
             progress(event["tree"], parameters.rounds, note)
 
     together = train_crowd if "crowd" in data else train_with_aggregator
-    booster, record, rounds = together(settings, data, parameters, selection, said)
+    booster, record, rounds = together(settings, data, parameters, selection, noise, said)
     here.record(rounds, ROUNDS)
     here.curve("selection_loss", {one["number"] + 1: one["loss"] for one in rounds if one["loss"] is not None})
     here.curve("bytes_a_round", {one["number"] + 1: one["received"] + one["sent"] for one in rounds})
@@ -149,6 +155,7 @@ def _on_shares(
 ) -> tuple[list[Candidate], dict[str, list]]:
     """The retrain and its blends with the champion, and each as a weighted sum of models that owners have shares of."""
     _require_apart(data, champion, plan)
+    require_shared(settings, data, champion)
     progress = reporter("training")
     steps = parameters.rounds * parameters.max_depth
 
@@ -162,7 +169,7 @@ def _on_shares(
     booster, record, key = train_on_shares(settings, data, parameters, said)
     made = [Candidate("retrain", booster, parameters.model_dump(), record)]
     shares: dict[str, list] = {"retrain": [[key, 1.0]]}
-    for blended in blends(booster, champion.booster, plan) if champion and champion.shares else ():
+    for blended in blends(booster, champion.booster, plan) if champion else ():
         made.append(blended)
         weight = blended.settings["old_weight"]
         shares[blended.name] = [[key, 1 - weight], *([old, weight * part] for old, part in champion.share_terms)]

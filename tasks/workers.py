@@ -5,6 +5,7 @@ has said of itself can be read in the Prefect UI. When one fails the rest is cal
 first cause; but a member that others can do without may be late or lost, and is asked again.
 """
 
+import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +16,7 @@ from threading import Event
 from typing import TypeVar
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -29,7 +31,12 @@ from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.runtime import flow_run
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_CLIENT_CUSTOM_HEADERS,
+    PREFECT_CLIENT_MAX_RETRIES,
+    temporary_settings,
+)
 from prefect.states import Cancelled, Cancelling, Crashed, State
 
 from components.errors import InvalidInput
@@ -39,6 +46,9 @@ from tasks.answers import from_markdown
 from tasks.own_part import Request
 
 FLOW = "take-part"
+AUTH_STRING, API_KEY = "TROTH_OWNERS_AUTH_STRING", "TROTH_OWNERS_API_KEY"
+"""Credentials for an owners' server that is not the pipeline's own; those of the latter go nowhere else."""
+
 T = TypeVar("T")
 
 _POLL, _GRACE, _AGAIN = 0.5, 10.0, 2.5
@@ -109,8 +119,7 @@ def ask(
             return answered, own and own.result()
         finally:
             stop.set()
-            for run in (run for one in asked.values() for run in one.runs):
-                _call_off(prefect, run)
+            _call_off_all(prefect, [run for one in asked.values() for run in one.runs])
 
 
 def end_left_over(name: str) -> None:
@@ -127,9 +136,10 @@ def end_left_over(name: str) -> None:
 
 
 def _client(server: str | None) -> SyncPrefectClient:
-    if server is None:
+    if server is None or server.rstrip("/") == (PREFECT_API_URL.value() or "").rstrip("/"):
         return get_client(sync_client=True)
-    return SyncPrefectClient(server, auth_string=PREFECT_API_AUTH_STRING.value(), api_key=PREFECT_API_KEY.value())
+    with temporary_settings(restore_defaults={PREFECT_CLIENT_CUSTOM_HEADERS}):
+        return SyncPrefectClient(server, auth_string=os.environ.get(AUTH_STRING), api_key=os.environ.get(API_KEY))
 
 
 @dataclass
@@ -255,6 +265,13 @@ def _not_taken_up(name: str, deployment: DeploymentResponse, patience: float) ->
 def _document(prefect: SyncPrefectClient, run: UUID) -> dict:
     found = prefect.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run])))
     return from_markdown(found[0].data)
+
+
+def _call_off_all(prefect: SyncPrefectClient, runs: list[UUID]) -> None:
+    """As far as the server is there: however this run ends, it does not end otherwise because it could not tidy up."""
+    with suppress(httpx.HTTPError), temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}):
+        for run in runs:
+            _call_off(prefect, run)
 
 
 def _call_off(prefect: SyncPrefectClient, run: UUID) -> None:

@@ -28,13 +28,13 @@ CONCEPTS = {
     "federated": {"data", "parties"},
     "boosting": {"data", "compatibility", "fairness", "federated", "mpc", "parties", "partition"},
     "encryption": {"boosting", "data"},
-    "language": {"data", "compatibility"},
+    "language": {"data", "compatibility", "privacy"},
     "privacy": {"mpc"},
     "gates": {"data", "compatibility", "fairness"},
     "reporting": {"data", "partition", "compatibility", "fairness", "boosting", "gates"},
 }
-"""Which other concepts a package of components may use; all use `errors` and `secret_file`, which use nothing."""
-COMMON = {"errors", "secret_file"}
+"""Which other concepts a package of components may use; all use `COMMON`, which use nothing."""
+COMMON = {"durable", "errors", "secret_file"}
 PICKLING = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 
 

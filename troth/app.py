@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from troth import data, keys, ledger, model, page, parties, published, run, serve, server
+from troth import data, keys, language, ledger, model, page, parties, published, run, serve, server
 
 INTERRUPTED = 130
 """The exit code of what Ctrl-C ended, as shells have it."""
@@ -36,6 +36,7 @@ app.command()(model.predict)
 app.command()(published.publish)
 app.command()(serve.serve)
 app.command()(page.page)
+app.command()(language.budget)
 app.command()(server.up)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from components.boosting.federated.noise import SumNoise
 from components.boosting.parameters import BoostingParameters
 from components.data.schema import first_finding, read_yaml, validated
 from components.errors import InvalidInput
@@ -90,6 +91,14 @@ def selection_of(text: str, seed: int) -> Selection:
         case [_, *_]:
             raise InvalidInput(f"--select {text} is not known; write it like 50, 50:activity or 50:mixture:0.3")
     return validated(Selection, given, f"--select {text}")
+
+
+def noise_of(text: str) -> SumNoise:
+    """Noise on sums, from `4:1e-5` or, with the rows of one person, `4:1e-5:5`."""
+    given = dict(zip(("epsilon", "delta", "rows"), text.split(":"), strict=False))
+    if not 2 <= text.count(":") + 1 <= 3:
+        raise InvalidInput(f"--noise {text} is not known; write epsilon:delta, like 4:1e-5, or 4:1e-5:5 with rows")
+    return validated(SumNoise, given, f"--noise {text}")
 
 
 def training_of(assignments: list[str], seed: int) -> BoostingParameters:

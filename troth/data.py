@@ -100,11 +100,16 @@ def export(
     import pyarrow.csv
 
     from components.data.schema import write_schema
+    from components.errors import InvalidInput
     from tasks.inputs import load
     from troth.arguments import source_of
     from troth.destination import folder_at
     from troth.terminal import console
 
+    if source not in ("rand_hie", "multiple_sclerosis"):
+        raise InvalidInput(f"source '{source}' does not exist; export rand_hie or multiple_sclerosis")
+    if rows is not None and source != "multiple_sclerosis":
+        raise InvalidInput(f"--rows {rows} goes with multiple_sclerosis, which is simulated; leave it out")
     folder_at(folder)
     table = load(source_of(source, None, None, None, rows))
     pyarrow.csv.write_csv(table.columns, folder / f"{source}.csv")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from components.errors import InvalidInput
 from troth.keys import passphrase_for
+from troth.terminal import errors
 
 HERE = "http://127.0.0.1:8180"
 
@@ -30,6 +31,8 @@ def scores_of(model: str, data: Path, *, keys: Path | None, server: str | None, 
     user = read_user(keys, passphrase=passphrase_for(keys))
     options = {"authority": str(authority) if authority else None}
     with EncryptedModelClient(server or HERE, model, user, read_grant(keys, user.user), **options) as client:
-        schema = client.open().schema
+        opened = client.open()
+        schema, terms = opened.schema, opened.terms
+        errors.print(f"asking in mode {terms.mode}, with keys of epoch {terms.epoch}", style="dim", soft_wrap=True)
         rows = read_rows(data, schema).to_pandas()
         return schema, rows, client.predict(rows)

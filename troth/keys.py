@@ -12,7 +12,7 @@ app = typer.Typer(
 )
 
 User = Annotated[str, typer.Argument(help="The user's name.")]
-Days = Annotated[float, typer.Option(min=0.001, help="How long the keys are good for.")]
+Days = Annotated[float, typer.Option(min=0.001, max=36500, help="How long the keys are good for.")]
 
 
 @app.command()
@@ -105,6 +105,8 @@ def list_users() -> None:
 def rotate(user: User, days: Days = 365) -> None:
     """Give a user keys of the next epoch, and publish the user's models again; the old keys end.
 
+    Where it was cut short, say it again.
+
     **Example**
 
     `troth keys rotate ada`
@@ -126,6 +128,8 @@ def rotate(user: User, days: Days = 365) -> None:
 def revoke(user: User) -> None:
     """End a user's access to every model.
 
+    Where it was cut short, say it again; the next publication of a model does the same.
+
     **Example**
 
     `troth keys revoke ada`
@@ -140,6 +144,39 @@ def revoke(user: User) -> None:
     enrolment_of(settings).revoke(user)
     names = withdraw(settings, user)
     console.print(f"the keys of '{user}' are revoked; withdrawn: {', '.join(names) or 'nothing'}", markup=False)
+
+
+@app.command("renew-master")
+def renew_master(
+    out: Annotated[Path, typer.Option(help="A folder for everybody's new grants.")],
+    days: Days = 365,
+) -> None:
+    """Replace a master secret that was stolen: new keys for everybody, and everything published again.
+
+    Users need their new grants, by a way that the thief does not control. Where it was cut short, say it again.
+
+    **Example**
+
+    `troth keys renew-master --out grants`
+    """
+    from troth.destination import folder_at
+    from troth.session import stores
+
+    settings, client = stores()
+    from tasks.proxy import enrolment_of, grant_for
+    from tasks.proxy import renew_master as renew
+    from tasks.publications import active_users, republish
+    from troth.published import show_published
+    from troth.terminal import console
+
+    out, users = folder_at(out), active_users(settings)
+    renew(settings)
+    for user in users:
+        enrolment_of(settings).rotate(user, days=days)
+        (out / f"{user}.grant").write_text(grant_for(settings, user).text())
+    console.print(f"give everyone the grant in {out}, as user.grant beside the keys", markup=False, soft_wrap=True)
+    for user in users:
+        show_published(republish(client, settings, user))
 
 
 def passphrase_for(folder: Path) -> str | None:

@@ -62,7 +62,7 @@ def promote(
     version: Annotated[str | None, typer.Argument(help="A version; the challenger when left out.")] = None,
     reason: Reason = "",
 ) -> None:
-    """Make a version champion against the gate's verdict, on your word.
+    """Make a version champion against the gate's verdict, on your word, and publish it for whom it is meant.
 
     **Example**
 
@@ -82,12 +82,13 @@ def promote(
             raise InvalidInput(
                 f"model '{model}' has no challenger; name the version: troth promote {model} VERSION --reason …"
             )
-    show_change(model, promote_by_hand(client, settings, name=model, version=version.removeprefix("v"), why=reason))
-    republish(client, settings, model)
+    outcome = promote_by_hand(client, settings, name=model, version=version.removeprefix("v"), why=reason)
+    show_change(model, outcome)
+    republish(client, settings, model, outcome.champion)
 
 
 def rollback(model: Name, reason: Reason = "") -> None:
-    """Give the champion's place back to the version it replaced.
+    """Give the champion's place back to the version it replaced; who asks encrypted models asks that one again.
 
     **Example**
 
@@ -103,20 +104,23 @@ def rollback(model: Name, reason: Reason = "") -> None:
 
     # Named, so that a command given twice does not go two versions back.
     leaving = examine(client, settings, model).standing.champion
-    show_change(model, roll_back(client, settings, name=model, why=reason, leaving=leaving))
-    republish(client, settings, model)
+    outcome = roll_back(client, settings, name=model, why=reason, leaving=leaving)
+    show_change(model, outcome)
+    republish(client, settings, model, outcome.champion)
 
 
 def predict(
     model: Annotated[str, typer.Argument(help="A model's address, or its name for its champion.")],
-    data: Annotated[Path, typer.Option(help="Rows in the schema's columns, CSV or Parquet.")],
+    data: Annotated[
+        Path, typer.Option(help="Rows in the schema's columns, CSV or Parquet; texts, JSONL or CSV with `utterance`.")
+    ],
     out: Annotated[Path | None, typer.Option(help="CSV to write; the terminal when left out.")] = None,
     encrypted: Annotated[bool, typer.Option("--encrypted", help="Ask a server that sees neither.")] = False,
     keys: Annotated[Path | None, typer.Option(help="With --encrypted: the folder of your keys and grant.")] = None,
     server: Annotated[str | None, typer.Option(help="With --encrypted: where models are served.")] = None,
     authority: Annotated[Path | None, typer.Option(help="PEM file that vouches for the server.")] = None,
 ) -> None:
-    """Score rows with a model from the registry; a champion the ledger does not vouch for is refused.
+    """Score rows, or answer texts, with a model from the registry; a champion nothing vouches for is refused.
 
     With --encrypted neither registry nor model is needed here: rows are encrypted, a server answers, answers are read.
 
@@ -125,6 +129,8 @@ def predict(
     `troth predict rand_hie --data visits.csv --out scores.csv`
 
     `troth predict models:/rand_hie/3 --data visits.parquet`
+
+    `troth predict home_commands --data requests.jsonl` — intent, score and slots of each text
 
     `troth predict rand_hie --encrypted --keys ada --server https://models.example.org --data visits.csv`
     """
@@ -135,13 +141,12 @@ def predict(
     if encrypted:
         from troth.encrypted import scores_of
 
-        schema, rows, scores = scores_of(model, data, keys=keys, server=server, authority=authority)
+        _write(*scores_of(model, data, keys=keys, server=server, authority=authority), out)
     else:
-        schema, rows, scores = _plain_scores(model, data, keys, server)
-    _write(schema, rows, scores, out)
+        _plain(model, data, keys, server, out)
 
 
-def _plain_scores(model: str, data: Path, keys: Path | None, server: str | None):
+def _plain(model: str, data: Path, keys: Path | None, server: str | None, out: Path | None) -> None:
     from components.errors import InvalidInput
     from troth.session import stores
 
@@ -149,13 +154,28 @@ def _plain_scores(model: str, data: Path, keys: Path | None, server: str | None)
         if given is not None:
             raise InvalidInput(f"{option} {given} goes with --encrypted; add it, or leave {option} out")
     settings, _ = stores()
-    from components.data.reading import read_rows
-    from tasks.loader import load
+    from tasks.loader import LoadedModel, load
 
     address = model if model.startswith("models:/") else f"models:/{model}@{settings.registry.aliases.champion}"
     loaded = load(address, settings)
-    rows = read_rows(data, loaded.schema).to_pandas()
-    return loaded.schema, rows, loaded.predict(rows)
+    if isinstance(loaded, LoadedModel):
+        from components.data.reading import read_rows
+
+        rows = read_rows(data, loaded.schema).to_pandas()
+        _write(loaded.schema, rows, loaded.predict(rows), out)
+    else:
+        from components.data.texts.own import read_utterances
+
+        _write_answers(loaded.answer(read_utterances(data)), out)
+
+
+def _write_answers(answers, out: Path | None) -> None:
+    import json
+    import sys
+
+    answers["slots"] = [json.dumps(slots, ensure_ascii=False) for slots in answers["slots"]]
+    answers.index = range(1, len(answers) + 1)
+    answers[["intent", "score", "slots"]].to_csv(out or sys.stdout, index_label="row")
 
 
 def _write(schema, rows, scores, out: Path | None) -> None:

@@ -1,5 +1,6 @@
 """What a command says when it is done: what was decided, why, and where to look."""
 
+import shlex
 from collections.abc import Sequence
 
 import typer
@@ -17,7 +18,12 @@ def show(outcome: dict) -> None:
     console.print(f"[{STYLE[decision]}]{decision}[/]  {_became(outcome)}")
     if outcome["why"]:
         console.print(outcome["why"], markup=False)
-    show_next()
+    show_next(outcome["model"])
+    if outcome["action"] == "hold":
+        model = shlex.quote(outcome["model"])
+        console.print(
+            f'decide     troth promote {model} --reason "…", after a look at the report', markup=False, soft_wrap=True
+        )
 
 
 def show_life(outcomes: Sequence[dict]) -> None:
@@ -32,7 +38,7 @@ def show_life(outcomes: Sequence[dict]) -> None:
             soft_wrap=True,
         )
         console.print(f"     {outcome['because']}", style="dim", markup=False, soft_wrap=True)
-    show_next()
+    show_next(outcomes[-1]["model"])
 
 
 def show_recheck(outcome: dict) -> None:
@@ -45,7 +51,8 @@ def show_recheck(outcome: dict) -> None:
         f"{outcome['rows']:,} rows: {outcome['reasons'][0]}"
     )
     if decision == "REJECT":
-        console.print(f"It stays until somebody decides: troth rollback {outcome['model']} --reason …", markup=False)
+        model = shlex.quote(outcome["model"])
+        console.print(f"It stays until somebody decides: troth rollback {model} --reason …", markup=False)
         raise typer.Exit(3)
 
 
@@ -88,7 +95,7 @@ def show_status(models: Sequence, runs: Sequence) -> None:
     console.print(table)
 
 
-def show_next() -> None:
+def show_next(model: str) -> None:
     """Where to look."""
     from tasks.settings import load_settings
 
@@ -99,7 +106,11 @@ def show_next() -> None:
     console.print(
         f"look       troth up   (then Prefect is at {prefect}, MLflow at {mlflow})", markup=False, soft_wrap=True
     )
-    console.print("registry   troth status;  troth ledger show MODEL;  troth ledger verify", markup=False)
+    console.print(
+        f"registry   troth status;  troth ledger show {shlex.quote(model)};  troth ledger verify",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _became(outcome: dict) -> str:

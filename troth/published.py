@@ -34,7 +34,8 @@ def publish(
         options = {"users": tuple(user), "mode": mode, "bits": bits, "cut_points": cut_points}
         plan = validated(Publishing, options, "troth publish")
     settings, client = stores()
-    from tasks.publications import Scheme, publish_champion
+    from components.encryption.enrolment import Scheme
+    from tasks.publications import publish_champion
 
     if user:
         wanted = dict.fromkeys(plan.users, Scheme(plan.mode, plan.bits, plan.cut_points))
@@ -45,11 +46,22 @@ def publish(
         console.print(f"nobody asks {model} yet; name users: troth publish {model} --user NAME", markup=False)
 
 
-def republish(client, settings, model: str) -> None:
-    """After a change of champion: the users of the old one get the new one."""
+def republish(client, settings, model: str, version: str) -> None:
+    """After a change of champion: the users of the old one get the new one, and those its own run meant it for."""
     from tasks.publications import publish_champion
+    from tasks.publish_plan import keep_plan, plan_of
 
-    show_published(publish_champion(client, settings, model))
+    wanted, without_keys = plan_of(settings, model, version)
+    show_published(publish_champion(client, settings, model, wanted=wanted))
+    for user, scheme in without_keys.items():
+        options = f"--mode {scheme.mode} --bits {scheme.bits} --cut-points {scheme.cut_points}"
+        console.print(
+            f"not for {user}, whom the policy lists but who has no good keys; after 'troth keys issue' or 'rotate': "
+            f"troth publish {model} --user {user} {options}",
+            markup=False,
+            soft_wrap=True,
+        )
+    keep_plan(settings, model, version, {})
 
 
 def show_published(done: Sequence, *, leakage: bool = False) -> None:
@@ -61,9 +73,9 @@ def show_published(done: Sequence, *, leakage: bool = False) -> None:
         text = f"{one.source} for {one.user}: version {one.version} of {one.name} {word} (epoch {one.epoch})"
         console.print(text, markup=False, soft_wrap=True)
         if leakage:
-            table = Table("attack", "success", "bound", box=None, padding=(0, 2, 0, 2))
+            table = Table("attack", "success", "at most", box=None, padding=(0, 2, 0, 2))
             for name, (success, bound) in one.leaks.items():
-                table.add_row(name, f"{success:.1%}", f"{bound:.1%}" if bound < 1 else "none")
+                table.add_row(name, f"{success:.1%}", "measured" if bound is None else f"{bound:.1%}")
             console.print(table)
 
 

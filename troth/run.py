@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="Run a pipeline: `tabular`, `recheck`, or `life` for a first look.",
+    help="Run a pipeline: `tabular`, `language`, `recheck`, or `life` for a first look.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -25,7 +25,16 @@ PartiesFolder = Annotated[
 Years = Annotated[str | None, typer.Option(help="Years of rand_hie to use, such as 1-3 or 2.")]
 Rows = Annotated[int | None, typer.Option(help="Rows to simulate for multiple_sclerosis.")]
 PolicyName = Annotated[str, typer.Option(help="A policy in deploy/policies, or the path of a YAML file.")]
-GoldenFile = Annotated[Path | None, typer.Option(help="Rows on which no flip is allowed, in the table's format.")]
+GoldenFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Rows kept apart, in the table's format, for a policy with golden_set: the champion's right answers on "
+        "them may not be lost, and a first champion must get all of them right."
+    ),
+]
+ModelName = Annotated[
+    str | None, typer.Option("--model", help="The registered model; named after the schema unless told.")
+]
 
 
 @app.command()
@@ -50,8 +59,15 @@ def tabular(
             help="Owners a round, in mode federated: 50, 50:activity (by rows), 50:mixture:0.3; all unless told."
         ),
     ] = None,
+    noise: Annotated[
+        str | None,
+        typer.Option(
+            help="Noise on sums, in mode federated: epsilon:delta such as 4:1e-5, or 4:1e-5:5 if a person has 5 rows."
+        ),
+    ] = None,
     policy: PolicyName = "default",
     golden: GoldenFile = None,
+    model: ModelName = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random in the run.")] = 0,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A training parameter, such as --set max_depth=3; repeatable.")
@@ -66,25 +82,35 @@ def tabular(
 
     `troth run tabular` — the RAND health records with everything at its default
 
-    `troth run tabular --data visits.csv --schema visits.yaml --policy strict`
+    `troth run tabular --data visits.csv --schema visits.yaml --policy strict --golden golden.csv`
 
     `troth run tabular --source multiple_sclerosis --rows 20000 --set max_depth=4 --set rounds=300`
 
     `troth run tabular --mode federated --partition by:site`
 
+    `troth run tabular --mode secret_shared --partition vertical --model rand_hie_on_shares`
+
     `troth run tabular --source multiple_sclerosis --rows 500000 --mode federated --partition crowd:100000 --select 50`
 
     `troth run tabular --mode secret_shared --parties parties --schema people.yaml`
+
+    A champion that owners hold no shares of cannot be followed in mode secret_shared: give its models a name of their
+    own (`--model`).
     """
     from components.boosting.modes import require_mode
     from flows.tabular import tabular as flow
-    from tasks.policies import load_policy
-    from troth.arguments import partition_of, selection_of, source_of, training_of
+    from tasks.apart import require_fits
+    from tasks.inputs import require_files
+    from tasks.policies import policy_for_tables, require_golden_rows
+    from tasks.registry import require_model_name
+    from troth.arguments import noise_of, partition_of, selection_of, source_of, training_of
     from troth.outcome import show
     from troth.session import require_a_ui, session
 
     require_mode(mode)
-    load_policy(policy)
+    rules = policy_for_tables(policy)
+    if model is not None:
+        require_model_name(model)
     if ask:
         require_a_ui()
     chosen = source_of(source, data, schema, years, rows, parties)
@@ -93,12 +119,18 @@ def tabular(
         "partition_plan": partition_of(partition, chosen) if partition else None,
         "mode": mode,
         "selection": selection_of(select, seed) if select else None,
+        "noise": noise_of(noise) if noise else None,
         "training": training_of(set_ or [], seed),
         "policy": policy,
         "golden": str(golden) if golden else None,
+        "model": model,
         "seed": seed,
         "on_hold": "ask" if ask else "leave",
     }
+    # What the flow would refuse too, seconds before there is a server to run it on.
+    require_fits(chosen, mode, *(parameters[name] for name in ("partition_plan", "selection", "noise")))
+    require_files(chosen, parameters["partition_plan"], golden)
+    require_golden_rows(rules, golden)
     with session():
         show(flow(**{name: value for name, value in parameters.items() if value is not None}))
 
@@ -112,6 +144,7 @@ def recheck(
     rows: Rows = None,
     policy: PolicyName = "recheck",
     golden: GoldenFile = None,
+    model: ModelName = None,
 ) -> None:
     """Put the champion through the gate again on the rows of today; it is never moved.
 
@@ -122,17 +155,28 @@ def recheck(
     `troth run recheck --years 4-5`
 
     `troth run recheck --data today.parquet --schema visits.yaml`
+
+    `troth run recheck --model rand_hie_life` — the champion that `troth run life` made
     """
     from flows.recheck import BrokenPromise
     from flows.recheck import recheck as flow
+    from tasks.inputs import require_files
+    from tasks.policies import policy_for_tables, require_golden_rows
+    from tasks.registry import require_model_name
     from troth.arguments import source_of
     from troth.outcome import show_recheck
     from troth.session import session
     from troth.terminal import console
 
     chosen = source_of(source, data, schema, years, rows)
+    rules = policy_for_tables(policy)
+    if model is not None:
+        require_model_name(model)
+    require_files(chosen, golden=golden)
+    require_golden_rows(rules, golden)
+    asked = {"data": chosen, "policy": policy, "golden": str(golden) if golden else None, "model": model}
     with session():
-        state = flow(data=chosen, policy=policy, golden=str(golden) if golden else None, return_state=True)
+        state = flow(**asked, return_state=True)
         try:
             outcome = state.result()
         except BrokenPromise as broken:

@@ -36,6 +36,9 @@ def serve(
         workers=workers or told.workers,
         rows_a_minute=told.rows_a_minute,
         rows_a_day=told.rows_a_day,
+        most_models=told.most_models,
+        stale_seconds=told.stale_seconds,
+        silent_seconds=told.silent_seconds,
         tls_certificate=str(tls_certificate) if tls_certificate else None,
         tls_key=str(tls_key) if tls_key else None,
     )

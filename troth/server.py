@@ -76,6 +76,8 @@ def up(
                 start_new_session=True,
             )
 
+        if not console.is_terminal:
+            console.print("starting Prefect and MLflow …")
         try:
             with console.status("starting Prefect and MLflow …"):
                 start(

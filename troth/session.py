@@ -102,18 +102,25 @@ def require_a_server() -> None:
 
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """While it lasts SIGTERM is an exit like any other, in which runs are closed and the embedded server is ended."""
-    before = signal.signal(signal.SIGTERM, _end)
+    """While it lasts SIGTERM is an exit like any other, in which runs are closed and the embedded server is ended.
+
+    It remains that exit whatever goes wrong on the way out, or was going wrong when it came.
+    """
+    told: list[SystemExit] = []
+
+    def end(number: int, _) -> NoReturn:
+        signal.signal(number, signal.SIG_IGN)  # what it takes to end is not to be cut short by a second one
+        told.append(SystemExit(128 + number))
+        raise told[0]
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGTERM) is _end:
+        if signal.getsignal(signal.SIGTERM) is end:
             signal.signal(signal.SIGTERM, before)
-
-
-def _end(number: int, _) -> NoReturn:
-    signal.signal(number, signal.SIG_IGN)  # what it takes to end is not to be cut short by a second one
-    raise SystemExit(128 + number)
+        if told:
+            raise told[0] from None
 
 
 def _hush() -> None:

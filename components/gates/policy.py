@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from scipy import stats
 
 from components.data.schema import read_yaml, validated
 from components.errors import InvalidInput
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 """A budget or tolerance: 0 could never be shown with finitely many rows, 1 could never be missed."""
+
+
+SELDOM, MOST_SECRETS = 0.05, 10_000
+"""How often a model that learnt no secret may be held, and beyond how many secrets nobody looks."""
 
 
 class _Section(BaseModel):
@@ -49,6 +54,17 @@ class GoldenSet(_Section):
 
 class Budget(_Section):
     budget: Share
+
+
+class LowerBound(_Section):
+    """No audit shows more epsilon than was claimed, and sampling was what the account supposes.
+
+    `audits` must have been run, with at least so many `steps` taken and `coins` tossed.
+    """
+
+    audits: tuple[Literal["one step", "one run", "sampling"], ...] = ()
+    steps: int = Field(default=1, ge=1)
+    coins: int = Field(default=1, ge=1)
 
 
 class Gap(_Section):
@@ -111,11 +127,55 @@ class Publishing(_Section):
         return self
 
 
+class Membership(_Section):
+    """How many members an attack may name at `false_positive_rate` false alarms, of all attacks that were run.
+
+    `attacks` must have been, on at least so many `members`.
+    """
+
+    true_positive_rate: Share
+    false_positive_rate: Literal[0.001, 0.01] = 0.01
+    attacks: tuple[Literal["loss", "LiRA", "RMIA"], ...] = ()
+    members: int = Field(default=1, ge=1)
+
+
+class Exposure(_Section):
+    """Bits by which secrets planted `repeats` times may stand out on average; 1.44 is a secret never seen.
+
+    `secrets` is how many of them there must be; empty: any number.
+    """
+
+    bits: float = Field(gt=0)
+    repeats: int = Field(default=1, ge=1)
+    secrets: int | None = Field(default=None, ge=1)
+
+
+class PrivacyChecks(_Section):
+    """What private training must keep to; each is held against what was claimed, or against what attacks achieved.
+
+    A claim that an audit refutes rejects whether or not `lower_bound` is asked for: then the claim is false.
+    """
+
+    epsilon: float | None = Field(default=None, gt=0)
+    lower_bound: LowerBound | None = None
+    membership: Membership | None = None
+    exposure: Exposure | None = None
+
+
+class FrameChecks(_Section):
+    """Checks of a policy that are asked of whole frames too: an intent and all of its slots."""
+
+    flip_budget: FlipBudget | None = None
+    not_worse: NotWorse | None = None
+    maximum_error: MaximumError | None = None
+    groups: GroupChecks | None = None
+
+
 class Policy(_Section):
     """Every check of a gate; `confidence` is one-sided.
 
     `pass_correction` says whether it holds jointly over the groups that pass; `fail_correction` whether it bounds wrong
-    failures of each kind of check, or of all of them together.
+    failures of each kind of check, or of all of them together. `frames` and `privacy` are of language models alone.
     """
 
     name: str = Field(min_length=1)
@@ -128,6 +188,8 @@ class Policy(_Section):
     beats_constant: BeatsConstant | None = None
     golden_set: GoldenSet | None = None
     groups: GroupChecks | None = None
+    frames: FrameChecks | None = None
+    privacy: PrivacyChecks | None = None
     pass_correction: Literal["holm", "none"] = "holm"
     fail_correction: Literal["check", "policy"] = "check"
     choice: Choice = Choice()
@@ -138,15 +200,29 @@ class Policy(_Section):
         """One-sided probability of error, 1 - confidence."""
         return 1 - self.confidence
 
+    @property
+    def for_frames(self) -> Self | None:
+        """The policy that whole frames are judged by; None where it asks nothing of them."""
+        if self.frames is None:
+            return None
+        of_intents = ("minimum_rows", "beats_constant", "golden_set", "frames", "privacy", "publish")
+        asked = {name: getattr(self.frames, name) for name in FrameChecks.model_fields}
+        return self.model_copy(update=dict.fromkeys(of_intents) | asked)
+
     @model_validator(mode="after")
     def _budgets_can_be_met(self) -> Self:
-        groups, budgets = self.groups, []
-        if self.flip_budget:
-            budgets.append(("flip_budget.nfr", self.flip_budget.nfr, "minimum_rows", self.minimum_rows))
-        if self.maximum_error:
-            budgets.append(("maximum_error.budget", self.maximum_error.budget, "minimum_rows", self.minimum_rows))
-        if groups and groups.nfr:
-            budgets.append(("groups.nfr.budget", groups.nfr.budget, "groups.minimum_rows", groups.minimum_rows))
+        budgets = []
+        for section, prefix in ((self, ""), (self.frames, "frames.")):
+            if section is None:
+                continue
+            groups, rows = section.groups, ("minimum_rows", self.minimum_rows)
+            if section.flip_budget:
+                budgets.append((f"{prefix}flip_budget.nfr", section.flip_budget.nfr, *rows))
+            if section.maximum_error:
+                budgets.append((f"{prefix}maximum_error.budget", section.maximum_error.budget, *rows))
+            if groups and groups.nfr:
+                of_groups = (f"{prefix}groups.minimum_rows", groups.minimum_rows)
+                budgets.append((f"{prefix}groups.nfr.budget", groups.nfr.budget, *of_groups))
         for key, budget, rows_key, rows in budgets:
             needed = rows_without_event(budget, self.level)
             if rows is not None and rows < needed:
@@ -155,6 +231,30 @@ class Policy(_Section):
                     f"ask for at least {needed} rows or raise the budget"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _nothing_learnt_is_seldom_held(self) -> Self:
+        asked = self.privacy and self.privacy.exposure
+        if not asked or asked.secrets is None:
+            return self
+        needed = next((n for n in range(1, MOST_SECRETS) if chance_of_hold(n, asked.bits, self.level) <= SELDOM), None)
+        if needed is None or asked.secrets < needed:
+            held = f"{100 * chance_of_hold(asked.secrets, asked.bits, self.level):.2g} % of models that learnt none"
+            remedy = f"ask for at least {needed} or for more bits" if needed else "ask for more bits"
+            raise ValueError(
+                f"'privacy.exposure.secrets' is {asked.secrets}, with which {asked.bits:g} bits would put {held} on "
+                f"hold; {remedy}"
+            )
+        return self
+
+
+def chance_of_hold(secrets: int, bits: float, level: float) -> float:
+    """The probability that the upper bound of the mean exposure of `secrets` nobody ever saw is above `bits`.
+
+    Each exposure is exponential with mean log2(e), so the mean is a gamma variate, and so is its bound.
+    """
+    degrees = 2 * secrets
+    return float(stats.chi2.sf(bits * log(2) * stats.chi2.ppf(level, degrees), degrees))
 
 
 def rows_without_event(budget: float, level: float) -> int:

@@ -53,7 +53,7 @@ class Verdict:
     """A decision with everything it rests on.
 
     `context` holds figures that inform but do not decide; `unjudged` names the groups that had too few rows for a
-    judgement, each with its number of rows, where the policy lets them be.
+    judgement, each with its number of rows, where the policy lets them be, and audits too weak for what is claimed.
     """
 
     decision: Decision

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
+from components.durable import flush
 from components.errors import InvalidInput
 from components.ledger.entry import Entry, Reading, Statement, read_line, seal
 from components.ledger.keys import SigningKey
@@ -79,7 +80,7 @@ class Ledger:
             file.flush()
             os.fsync(file.fileno())
         if is_new:
-            _sync_folder(self.folder)
+            flush(self.folder)
         return entry
 
     def _move_torn_line_aside(self) -> None:
@@ -113,11 +114,3 @@ def _wait_for(descriptor: int, model: str) -> None:
                     "or stop it, then try again"
                 ) from None
             time.sleep(0.02)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

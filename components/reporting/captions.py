@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Section = Literal["checks", "update", "groups", "scores", "training", "owners"]
+Section = Literal["checks", "update", "groups", "privacy", "scores", "training", "owners"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ CAPTIONS = {
     "checks": Caption(
         "Checks against their budgets",
         "A line that ends left of its upright stroke has kept its budget, one that begins right of it has broken it, "
-        "and one that crosses it needs more rows; only 'not shown above' is kept by a line that crosses.",
+        "and one that crosses it needs more rows. Where a row says 'not shown above', crossing is enough to keep it.",
         "checks",
     ),
     "flips": Caption(
@@ -55,6 +55,29 @@ CAPTIONS = {
         "Dot: median of predicted − actual; thick line: middle half; thin line: middle 90 %. A group off zero is "
         "served with a bias.",
         "groups",
+    ),
+    "claim": Caption(
+        "The claim and what audits show",
+        "An audit shows epsilon to be at least as long as its bar; one that passes the stroke would refute the claim, "
+        "and short bars prove nothing.",
+        "privacy",
+    ),
+    "attacks": Caption(
+        "Membership attacks",
+        "How many members an attack names, at how many false alarms; on the dotted line it guesses. The lower left "
+        "matters most: whoever names a few without mistakes harms them.",
+        "privacy",
+    ),
+    "exposure": Caption(
+        "Secrets planted in a twin",
+        "Bits by which a secret stands out among all it might have been, a dot each, a line for the mean; the dashed "
+        "line is a secret never seen.",
+        "privacy",
+    ),
+    "tradeoff": Caption(
+        "Texts made private before training",
+        "What a small model learns from them, judged on real texts, and how much of them came through unchanged.",
+        "privacy",
     ),
     "scores": Caption(
         "Ranking and calibration",

@@ -29,8 +29,20 @@ QUANTITIES = {
     "group_gap_error": "gap in error, at most",
     "group_gap_false_positive_rate": "gap in false positive rate, at most",
     "group_gap_false_negative_rate": "gap in false negative rate, at most",
+    "privacy_claim": "epsilon claimed, at most",
+    "privacy_lower_bound": "epsilon at least, not above the claim of",
+    "privacy_sampling": "surprise at who took part (-log10 p), at most",
+    "membership": "members named at few false alarms, at most",
+    "exposure": "bits of exposure, at most",
 }
 """Kind of check → what its numbers measure; the budget follows."""
+
+
+def quantity_of(name: str) -> str:
+    """What the numbers of a kind of check measure."""
+    if name.startswith("frames_"):
+        return f"frames: {quantity_of(name.removeprefix('frames_'))}"
+    return QUANTITIES.get(name, name.replace("_", " "))
 
 
 def worst_first(checks: Sequence[Check]) -> list[Check]:
@@ -54,7 +66,7 @@ def plot_checks(checks: Sequence[Check], *, most: int = 30) -> Figure:
     if panels:
         column = figure.subplots(len(panels), 1, squeeze=False, height_ratios=[size + 1 for size in sizes])[:, 0]
         for axes, (name, panel) in zip(column, panels.items(), strict=True):
-            _panel(axes, QUANTITIES.get(name, name.replace("_", " ")), panel)
+            _panel(axes, quantity_of(name), panel)
         _key(figure, drawn)
     if left := len(checks) - len(drawn):
         style.footnote(figure, f"{left} more checks, none of a worse outcome, in the table")

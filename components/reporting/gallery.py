@@ -14,6 +14,7 @@ from components.reporting.flip_table import plot_flips
 from components.reporting.group_error import plot_group_error
 from components.reporting.learning import plot_learning
 from components.reporting.partition import plot_blocks, plot_partition
+from components.reporting.privacy import privacy_figures
 from components.reporting.report import Report
 from components.reporting.roc import plot_group_roc
 from components.reporting.rounds import plot_rounds
@@ -36,6 +37,8 @@ def illustrate(
     are those of a federated training's record.
     """
     figures = _of_report(report)
+    if report.privacy:
+        figures |= privacy_figures(report.privacy)
     if candidate is not None:
         figures |= plots_of_predictions(candidate, champion)
     if learning:

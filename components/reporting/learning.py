@@ -12,7 +12,10 @@ from components.reporting.numbers import quantity
 def plot_learning(
     curves: Mapping[str, Sequence[float]], *, metric: str = "log loss", chosen_round: int | None = None
 ) -> Figure:
-    """One line a set of rows (name → value by round, the first round first), named at its end."""
+    """One line a set of rows (name → value by round, the first round first), named at its end.
+
+    Rounds at which nothing was measured are NaN: lines join the others, each of which is then a dot.
+    """
     figure = style.canvas(height=3.4)
     axes = style.tidy(figure.add_subplot())
     style.axis_names(axes, x="round", y=metric)
@@ -23,12 +26,13 @@ def plot_learning(
         return style.describe(figure, "No learning curve was recorded.")
     colours = dict(zip(drawn, [style.CHAMPION, style.CANDIDATE, *style.LEVELS[1:]], strict=False))
     for name, values in drawn.items():
+        measured = np.flatnonzero(np.isfinite(values))
         axes.plot(
-            np.arange(1, len(values) + 1),
-            values,
+            measured + 1,
+            values[measured],
             color=colours[name],
             linewidth=1.8,
-            marker="o" if len(values) < 12 else "",
+            marker="o" if len(measured) < max(12, len(values)) else "",
             markersize=4,
         )
     low, high = axes.get_ylim()
@@ -58,5 +62,5 @@ def plot_learning(
             color=style.MUTED,
         )
     axes.xaxis.get_major_locator().set_params(integer=True)
-    said = "; ".join(f"{name} ends at {quantity(values[-1])}" for name, values in drawn.items())
+    said = "; ".join(f"{name} ends at {quantity(values[np.isfinite(values)][-1])}" for name, values in drawn.items())
     return style.describe(figure, f"{metric} by round: {said}.")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
@@ -23,6 +23,7 @@ from components.reporting import numbers
 from components.reporting.captions import CAPTIONS, Section
 from components.reporting.checks import SEVERITY, worst_first
 from components.reporting.partition import OwnerSummary
+from components.reporting.privacy import PrivacySection
 from components.reporting.style import png
 
 MEANING = {
@@ -49,6 +50,7 @@ class Report:
     verdict: Verdict
     error: float
     owners: Sequence[OwnerSummary] = ()
+    owners_are: Literal["owners", "parts"] = "owners"
     flips: FlipCounts | None = None
     noise_floor: float | None = None
     nfr_budget: float | None = None
@@ -66,6 +68,7 @@ class Report:
     digests: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     not_measured: tuple[str, ...] = ()
+    privacy: PrivacySection | None = None
     figures: Mapping[str, Figure] = field(default_factory=dict)
 
 
@@ -122,9 +125,16 @@ def key_figures(report: Report) -> list[Tile]:
                 "1: like independent models",
             ),
         ]
+    if (frames := report.verdict.context.get("frames.error_new")) is not None:
+        before = report.verdict.context.get("frames.error_old")
+        tiles.append(Tile("Whole frames wrong", percent(frames), f"champion {percent(before)}" if flips else ""))
     tiles.append(Tile("Noise floor", percent(report.noise_floor), "NFR from the seed alone"))
     tiles.append(Tile("Rows judged", numbers.count(report.rows), "never trained on"))
-    tiles.append(Tile("Owners", numbers.count(len(report.owners) or None), f"mode {report.mode.replace('_', ' ')}"))
+    if report.privacy:
+        epsilon = numbers.ABSENT if report.privacy.claim is None else f"{report.privacy.claim:.3g}"
+        tiles.append(Tile("Epsilon", epsilon, f"one {report.privacy.unit}, delta {report.privacy.delta:g}"))
+    if report.owners_are == "owners":
+        tiles.append(Tile("Owners", numbers.count(len(report.owners) or None), f"mode {report.mode.replace('_', ' ')}"))
     return tiles
 
 

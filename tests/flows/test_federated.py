@@ -1,5 +1,6 @@
 """Mode `federated` through the whole flow: owners and an aggregator are processes, and rows stay with their owners."""
 
+import json
 from pathlib import Path
 
 import mlflow
@@ -7,15 +8,20 @@ import numpy as np
 import pytest
 
 from components.boosting import BoostingParameters
-from components.boosting.federated import LEAKAGE
+from components.boosting.federated import LEAKAGE, SumNoise
+from components.boosting.model import from_document
 from components.boosting.pooled import predict
 from components.data.prediction_file import read_predictions
+from components.data.rand_hie import RAND_HIE
 from components.data.reading import read_table
 from components.data.schema import read_schema
+from components.data.split import split_of
 from components.errors import InvalidInput
 from components.federated.selection import Selection
-from components.partition import Crowd, Even, Single, Vertical
+from components.partition import ByColumn, Crowd, Even, Single, Vertical
+from tasks.inputs import RandHie
 from tasks.loader import load
+from tasks.partition import SplitShares
 from tests.flows.conftest import stage_of
 
 pytestmark = pytest.mark.slow
@@ -43,9 +49,46 @@ def test_owners_train_a_champion_and_then_its_successor(federated_run, table, cl
     assert made == {"retrain", "blend_0.5"}
     record = mlflow.artifacts.load_dict(f"runs:/{trained.info.run_id}/training_record.json")
     assert (record["mode"], record["declared_leakage"]) == ("federated", list(LEAKAGE))
-    assert record["bytes"] > 0
     rounds = mlflow.artifacts.load_dict(f"runs:/{trained.info.run_id}/rounds.json")
     assert [one["members"] for one in rounds] == [["owner-1", "owner-2", "owner-3"]] * 6
+    # Cut points, labels and the model passed too, beside the rounds.
+    assert record["bytes"] > sum(one["received"] + one["sent"] for one in rounds)
+    assert record["rows"] == max(one["rows"] for one in rounds)
+    assert {one["rows"] for one in rounds} == {_training_rows(table("second", seed=2, kind=kind))}
+
+
+def test_six_sites_of_the_rand_records_train_each_in_a_process_of_its_own(run_apart, client):
+    """The documented command; where owners are the sites, the site is no feature."""
+    outcome = run_apart("federated", RandHie(years=(1,)), training=FEW, partition_plan=ByColumn(column="site"))
+    assert outcome["decision"] in ("PROMOTE", "HOLD", "REJECT")
+    [model] = client.search_registered_models()
+    trained = stage_of(client, client.get_model_version(model.name, "1").run_id, "train")
+    rounds = mlflow.artifacts.load_dict(f"runs:/{trained.info.run_id}/rounds.json")
+    assert [len(one["members"]) for one in rounds] == [6] * 6
+    version = client.get_model_version(model.name, "1")
+    path = client.download_artifacts(trained.info.run_id, "candidates/retrain.json")
+    booster = from_document(json.loads(Path(path).read_text()))
+    assert version.status == "READY"
+    assert "site" not in booster.feature_names
+    assert set(booster.feature_names) == set(RAND_HIE.features) - {"site"}
+
+
+def test_noise_that_was_asked_for_is_in_the_record(federated_run, table, client):
+    noise = SumNoise(epsilon=50, delta=1e-5)
+    federated_run(table("first", count=3000, seed=1), noise=noise, training=FEW.model_copy(update={"max_bin": 4}))
+    trained = stage_of(client, client.get_model_version("people", "1").run_id, "train")
+    record = mlflow.artifacts.load_dict(f"runs:/{trained.info.run_id}/training_record.json")
+    said = record["parameters"]["noise"]
+    assert 40 < said["epsilon"] <= 50
+    assert (said["delta"], said["rows_a_person"]) == (1e-5, 1)
+    assert trained.data.metrics["cost.epsilon"] == said["epsilon"]
+    assert any("epsilon 50 and delta 1e-05" in sentence for sentence in record["declared_leakage"])
+
+
+def _training_rows(source) -> int:
+    rows = read_table(Path(source.path), read_schema(Path(source.schema_file)))
+    split = SplitShares().as_record()
+    return int((split_of(rows.person, split["salt"], tuple(split["shares"])) == 0).sum())
 
 
 def test_the_report_draws_the_rounds_and_the_pooled_curve_beside_the_federated_one(run, table, client):
@@ -68,8 +111,24 @@ def test_a_crowd_of_whom_each_round_asks_a_few(run, table, client):
     assert outcome["decision"] in ("PROMOTE", "HOLD", "REJECT")
     trained = stage_of(client, client.get_model_version("people", "1").run_id, "train")
     rounds = mlflow.artifacts.load_dict(f"runs:/{trained.info.run_id}/rounds.json")
+    record = mlflow.artifacts.load_dict(f"runs:/{trained.info.run_id}/training_record.json")
+    assert (record["parameters"]["simulated"], record["parameters"]["masks"]) == (True, False)
+    assert "one process" in record["declared_leakage"][0]
+    assert any("changing groups" in sentence for sentence in record["declared_leakage"])
     assert [len(one["members"]) for one in rounds] == [40] * 6
     assert len({tuple(one["members"]) for one in rounds}) > 1
+
+
+def test_a_crowd_whose_rows_come_and_go(run, table, client):
+    """Two rounds of six each row is there: of two thirds of the devices never as many as a half of all."""
+    rows = table("first", count=3000, seed=1)
+    few, chosen = FEW.model_copy(update={"max_bin": 4}), Selection(owners=40)
+    run(rows, mode="federated", training=few, partition_plan=Crowd(owners=60, skew=0, window=2), selection=chosen)
+    trained = stage_of(client, client.get_model_version("people", "1").run_id, "train")
+    rounds = mlflow.artifacts.load_dict(f"runs:/{trained.info.run_id}/rounds.json")
+    there = [one["rows"] for one in rounds]
+    assert 0 < min(there) < max(there) < _training_rows(rows) / 2
+    assert len(set(there)) > 2
 
 
 @pytest.mark.parametrize(
@@ -78,6 +137,12 @@ def test_a_crowd_of_whom_each_round_asks_a_few(run, table, client):
         ({"partition_plan": Crowd()}, "selection"),
         ({"partition_plan": Even(owners=3), "selection": Selection(owners=4)}, "4 owners a round"),
         ({"partition_plan": Crowd(), "selection": Selection(owners=4), "mode": "pooled"}, "mode federated"),
+        ({"partition_plan": ByColumn(column="site")}, "'site'"),
+        ({"noise": SumNoise(epsilon=4), "mode": "pooled"}, "mode federated"),
+        (
+            {"partition_plan": Even(owners=3), "training": FEW.model_copy(update={"max_depth": 16, "max_bin": 4096})},
+            "max_depth",
+        ),
     ],
 )
 def test_a_selection_that_does_not_fit_is_refused(run, table, client, options, named):

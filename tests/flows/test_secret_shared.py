@@ -58,6 +58,8 @@ def test_owners_train_a_champion_and_then_its_successor(apart_run, table, client
     assert (record["mode"], record["declared_leakage"]) == ("secret_shared", list(LEAKAGE))
     assert record["bytes"] > 0
     assert record["costs"]["message_rounds"] > 0
+    assert record["costs"]["resumed_from"] == 0
+    assert all(record["costs"][f"seconds_{phase}"] > 0 for phase in ("match", "train", "open"))
 
 
 def test_what_owners_score_on_shares_is_what_the_opened_model_says(apart_run, table, client, home):
@@ -90,16 +92,36 @@ def test_an_owner_killed_in_mid_training_ends_the_run_and_the_same_run_goes_on(a
     assert apart_run(data, training=slow)["champion"] == "1"
     for name, written in kept.items():
         assert (folder / "owner-1" / "shares" / name).stat().st_mtime_ns == written
+    trained = stage_of(client, client.get_model_version("people", "1").run_id, "train")
+    record = mlflow.artifacts.load_dict(f"runs:/{trained.info.run_id}/training_record.json")
+    assert len(kept) - 1 <= record["costs"]["resumed_from"] <= len(kept)
 
 
-def test_a_champion_that_owners_have_no_shares_of_is_refused(run, apart_run, table, monkeypatch, client):
+def test_a_champion_that_owners_have_no_shares_of_is_refused_before_training(
+    run, apart_run, table, monkeypatch, client, home
+):
     with monkeypatch.context() as patch:
         patch.setattr("tasks.train.pooled_table", pooled_table)
         patch.setattr("tasks.held_out.pooled_table", pooled_table)
         run(table("first", seed=1))
-    with pytest.raises(InvalidInput, match="version 1 was not trained in mode secret_shared"):
+    with pytest.raises(InvalidInput, match=r"version 1 was not trained in mode secret_shared.*--model"):
         apart_run(table("second", seed=2))
     assert str(client.get_model_version_by_alias("people", "champion").version) == "1"
+    assert not (home.root / "together").exists()
+
+
+def test_a_champion_of_other_owners_or_columns_is_refused_before_training(apart_run, table, client, home):
+    apart_run(table("first", seed=1), partition_plan=Vertical(columns=SIDES))
+    (trained,) = (home.root / "together").glob("train-*")
+    others = {"hospital": [*SIDES["hospital"], "marker"], "insurer": ["sex", "age"]}
+    for plan, named in ((Even(owners=2), "owner-1, owner-2"), (Vertical(columns=others), "'marker'")):
+        with pytest.raises(InvalidInput, match=f"{named}.*--model"):
+            apart_run(table("second", seed=2), partition_plan=plan)
+    (trained / "insurer" / "shares" / "base.npz").unlink()
+    with pytest.raises(InvalidInput, match=r"'insurer' has no shares.*--model"):
+        apart_run(table("second", seed=2), partition_plan=Vertical(columns=SIDES))
+    assert list((home.root / "together").glob("train-*")) == [trained]
+    assert len(client.search_model_versions("name = 'people'")) == 1
 
 
 def test_one_owner_alone_has_nobody_to_share_with(apart_run, table):

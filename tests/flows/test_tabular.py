@@ -11,6 +11,7 @@ from tasks.inputs import OwnTable
 from tasks.loader import load
 from tasks.promotion_ledger import examine
 from tasks.tracking import find_stage
+from tests.flows.conftest import stage_of
 
 STAGES = ("partition", "train", "evaluate", "gate", "register", "promote")
 
@@ -36,6 +37,8 @@ def test_every_stage_is_a_finished_run_under_the_flow_run(run, table, home, clie
         nested = find_stage(client, parent.info.run_id, parent.info.experiment_id, stage)
         assert nested is not None, stage
         assert nested.info.status == "FINISHED"
+    judged = find_stage(client, parent.info.run_id, parent.info.experiment_id, "gate")
+    assert judged.data.tags["troth.mlflow_validation"] == "passed"
     artifacts = {file.path for file in client.list_artifacts(parent.info.run_id)}
     assert {"report.html", "plots"} <= artifacts
 
@@ -50,6 +53,7 @@ def test_an_update_that_breaks_what_worked_is_rejected_and_the_champion_stays(ru
     refused = client.get_model_version("people", outcome["version"])
     assert refused.tags["troth.verdict"] == "REJECT"
     assert refused.tags["troth.reasons"]
+    assert stage_of(client, refused.run_id, "gate").data.tags["troth.mlflow_validation"] == "failed"
 
 
 def test_too_few_rows_hold_the_candidate_as_challenger(run, table, home, client, policy):
@@ -59,6 +63,8 @@ def test_too_few_rows_hold_the_candidate_as_challenger(run, table, home, client,
     assert (outcome["decision"], outcome["action"], outcome["champion"]) == ("HOLD", "hold", "1")
     aliases = client.get_registered_model("people").aliases
     assert {alias: str(version) for alias, version in aliases.items()} == {"champion": "1", "challenger": "2"}
+    judged = stage_of(client, client.get_model_version("people", outcome["version"]).run_id, "gate")
+    assert judged.data.tags["troth.mlflow_validation"] == "failed"
 
 
 def test_a_promoted_update_leaves_the_old_champion_as_previous(run, table, client):

@@ -15,14 +15,17 @@ os.environ.update(
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv
 import pytest
 import xgboost
+import yaml
 from mlflow import MlflowClient
 
 from components.boosting import model_digest
 from components.data.schema import BinaryLabel, Feature, Schema
 from components.data.table import Table
 from components.gates.verdict import Check, Decision, Outcome, Verdict
+from components.parties.file import make_parties
 from tasks.promotion import PromotionOutcome, decide_promotion
 from tasks.registry import DATA_DIGEST, log_booster, register
 from tasks.settings import Ledger, Registry, Settings, Tracking
@@ -145,3 +148,27 @@ def place(new_place, monkeypatch) -> Place:
     made = new_place()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", made.settings.tracking_uri)
     return made
+
+
+@pytest.fixture
+def schema(people_schema):
+    document = people_schema()
+    document["features"]["site"]["categories"] = ["north", "south"]
+    return document
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch, schema, people):
+    """A folder of the insurer's, with its table and owner.yaml; what is given changes the latter."""
+    monkeypatch.delenv("TROTH_OWNER", raising=False)
+    folder = tmp_path / "parties"
+    make_parties(folder, ["insurer", "hospital"], analyst="hospital")
+    (folder / "people.yaml").write_text(yaml.safe_dump(schema, sort_keys=False))
+    pyarrow.csv.write_csv(people(300).select(["id", "marker", "age"]), folder / "rows.csv")
+
+    def write(**changes):
+        own = {"name": "insurer", "table": "rows.csv", "schema_file": "people.yaml", **changes}
+        (folder / "owner.yaml").write_text(yaml.safe_dump({key: one for key, one in own.items() if one is not None}))
+        return folder
+
+    return write

@@ -11,45 +11,28 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from components.boosting.federated.programs import agreement_by
+from components.boosting.federated.spending import spending_of
 from components.data.schema import Schema
 from components.errors import InvalidInput
 from components.mpc.launch import Ended
 from components.mpc.network import PartyLost
-from components.parties.file import make_parties
-from components.partition import Even, Vertical
 from tasks.answers import answer, from_markdown, to_markdown
-from tasks.apart import announced, require_fits
-from tasks.inputs import Apart, OwnTable
-from tasks.inputs import load as load_source
-from tasks.member import read_member
-from tasks.own_part import AGREED_SPLIT, Needs, Refused, Request, announce, folder_of, public_answer, take_part
+from tasks.member import parties_of, read_member
+from tasks.own_part import (
+    AGREED_BINS,
+    AGREED_SPLIT,
+    Needs,
+    Refused,
+    Request,
+    announce,
+    folder_of,
+    public_answer,
+    take_part,
+)
 
 SPLIT = {"salt": "troth", "shares": [0.55, 0.15, 0.3]}
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def schema(people_schema):
-    document = people_schema()
-    document["features"]["site"]["categories"] = ["north", "south"]
-    return document
-
-
-@pytest.fixture
-def machine(tmp_path, monkeypatch, schema, people):
-    """A folder of the insurer's, with its table and owner.yaml; what is given changes the latter."""
-    monkeypatch.delenv("TROTH_OWNER", raising=False)
-    folder = tmp_path / "parties"
-    make_parties(folder, ["insurer", "hospital"], analyst="hospital")
-    (folder / "people.yaml").write_text(yaml.safe_dump(schema, sort_keys=False))
-    pyarrow.csv.write_csv(people(300).select(["id", "marker", "age"]), folder / "rows.csv")
-
-    def write(**changes):
-        own = {"name": "insurer", "table": "rows.csv", "schema_file": "people.yaml", **changes}
-        (folder / "owner.yaml").write_text(yaml.safe_dump({key: one for key, one in own.items() if one is not None}))
-        return folder
-
-    return write
 
 
 def asked(schema: dict, what: str = "announce", **more) -> Request:
@@ -75,6 +58,8 @@ def test_paths_are_relative_to_the_file_and_the_variable_stands_in(machine, monk
         ({"table": None, "schema_file": None}, "'insurer'"),
         ({"name": "dealer"}, "dealer 'dealer'"),
         ({"password": "x"}, "'password'"),
+        ({"noise": {"epsilon": 0}}, "noise.epsilon"),
+        ({"name": "dealer", "table": None, "schema_file": None, "noise": {"epsilon": 1}}, "'noise'"),
         ({"parties": "nowhere.yaml"}, "nowhere.yaml"),
     ],
 )
@@ -176,6 +161,68 @@ def test_an_owner_of_columns_that_others_have_too_stays_with_its_number_of_bins(
         match(9)
 
 
+def test_a_number_of_bins_is_agreed_to_only_when_cut_points_are_looked_for(machine, schema):
+    member = read_member(machine())
+    columns = announce(member, asked(schema))["columns"]
+    agreement = {"columns": {"insurer": columns, "hospital": columns}, "max_bin": 8}
+    key = f"match-{'0' * 20}"
+    with pytest.raises(Refused, match="no such part"):
+        take_part(member, asked(schema, "match", key=key, part="0" * 64, agreement=agreement))
+    assert not (member.store / AGREED_BINS).exists()
+
+
+def test_categories_are_cut_nowhere(machine, schema, people):
+    folder, stopped = machine(), Event()
+    stopped.set()
+    pyarrow.csv.write_csv(people(300).select(["id", "site"]), folder / "rows.csv")
+    member = read_member(folder)
+    told = announce(member, asked(schema))
+    agreement = {"columns": {"insurer": told["columns"], "hospital": told["columns"]}, "max_bin": 8}
+    with pytest.raises(PartyLost, match="stopped"):
+        take_part(
+            member,
+            asked(schema, "match", key=f"match-{'0' * 20}", part=told["digest"], agreement=agreement),
+            stop=stopped,
+        )
+    assert not (member.store / AGREED_BINS).exists()
+
+
+def test_an_owner_that_says_how_much_may_be_spent_is_in_no_training_that_spends_more(machine, schema):
+    """Whoever schedules trainings may ask for no noise, for little, or for many trainings one after the other."""
+    member = read_member(machine(noise={"epsilon": 4, "delta": 1e-5}))
+    told = announce(member, asked(schema))
+    columns = {"insurer": told["columns"], "hospital": told["columns"]}
+    stopped = Event()
+    stopped.set()
+
+    def train(seed: int = 0, what: str = "grow", **more) -> None:
+        parameters = {"rounds": 4, "max_depth": 2, "seed": seed}
+        request = asked(schema, what, key=f"{what}-{seed:020x}", part=told["digest"],
+                        agreement={"columns": columns, "parameters": parameters, **more})  # fmt: skip
+        take_part(member, request, stop=stopped)
+
+    for noise in ({}, {"noise": None}, {"what": "train"}, {"what": "train", "noise": {"epsilon": 4, "delta": 1e-5}}):
+        with pytest.raises(Refused, match=r"'insurer' .*noise alone, epsilon 4 .*--noise"):
+            train(**noise)
+    with pytest.raises(Refused, match=r"epsilon 4 \(delta 1e-05\).*: 0 is spent.*epsilon 5"):
+        train(noise={"epsilon": 5, "delta": 1e-5})
+    # As far as its own process, which nobody answers and which therefore has spent nothing.
+    for seed in range(3):
+        with pytest.raises(PartyLost, match="stopped"):
+            train(seed, noise={"epsilon": 4, "delta": 1e-5})
+    given = json.loads((folder_of(member.store, f"grow-{0:020x}", "insurer") / "input.json").read_text())["spending"]
+    assert given["budget"] == {"epsilon": 4, "delta": 1e-5}
+    agreement = {"columns": columns, "split": SPLIT, "parameters": {"rounds": 4, "max_depth": 2, "seed": 0},
+                 "schema": Schema.model_validate(schema).model_dump_json(),
+                 "noise": {"epsilon": 4, "delta": 1e-5}}  # fmt: skip
+    spending_of("insurer", agreement_by(parties_of(member), agreement), given).begin(-2)
+    with pytest.raises(PartyLost, match="stopped"):
+        train(noise={"epsilon": 4, "delta": 1e-5})
+    with pytest.raises(Refused, match=r": (4|3\.\d+) is spent.*epsilon 4 .*would be [5-9]") as refusal:
+        train(seed=1, noise={"epsilon": 4, "delta": 1e-5})
+    assert str(member.store) not in str(refusal.value)
+
+
 def test_an_owner_that_lost_its_matched_rows_says_so(machine, schema):
     member = read_member(machine())
     told = announce(member, asked(schema))
@@ -275,56 +322,3 @@ def test_a_model_is_never_part_of_an_answer(tmp_path):
             "document": public,
             "counts": {"rounds": 3},
         }
-
-
-@pytest.fixture
-def source(machine):
-    folder = machine(name="hospital")
-    return Apart(schema_file=str(folder / "people.yaml"), parties=str(folder))
-
-
-def test_owners_apart_are_trained_on_in_one_mode_from_the_analysts_machine(source, machine, monkeypatch, people_schema):
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    with pytest.raises(InvalidInput, match="PREFECT_API_URL"):
-        require_fits(source, "secret_shared", None)
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
-        require_fits(source, "secret_shared", None)
-        with pytest.raises(InvalidInput, match="'pooled'"):
-            require_fits(source, "pooled", None)
-        with pytest.raises(InvalidInput, match="'even'"):
-            require_fits(source, "secret_shared", Even())
-        machine(name="insurer")
-        with pytest.raises(InvalidInput, match="'insurer'"):
-            require_fits(source, "secret_shared", None)
-        folder = machine(name="hospital")
-        (folder / "people.yaml").write_text(yaml.safe_dump(people_schema(), sort_keys=False))
-        with pytest.raises(InvalidInput, match="'site'"):
-            require_fits(source, "secret_shared", None)
-    with pytest.raises(InvalidInput, match="never in one place"):
-        load_source(source)
-
-
-def test_rows_that_a_side_lacks_cannot_be_kept_on_shares():
-    table = OwnTable(path="rows.csv", schema_file="people.yaml")
-    plan = Vertical(columns={"a": ["dose"], "b": ["outcome"]}, missing_rows="keep")
-    require_fits(table, "pooled", plan)
-    with pytest.raises(InvalidInput, match="missing_rows"):
-        require_fits(table, "secret_shared", plan)
-
-
-def test_golden_persons_are_looked_for_among_the_analysts_own(source, machine, people, tmp_path):
-    machine(name="hospital")
-    golden = tmp_path / "golden.csv"
-    pyarrow.csv.write_csv(people(310).slice(298), golden)
-    with pytest.raises(InvalidInput, match="golden.csv has 2 persons of 'hospital'"):
-        announced(source, SPLIT, str(golden))
-
-
-def test_the_analysts_own_table_is_told_in_full_here_and_nowhere_else(source, machine, capsys):
-    """What a flow run raises is kept on its server, where others may read it."""
-    (machine(name="hospital") / "rows.csv").write_text("id,marker\np1,much\np2,3\n")
-    with pytest.raises(InvalidInput, match="'hospital'.*'marker'") as refusal:
-        announced(source, SPLIT)
-    assert "much" not in str(refusal.value)
-    assert "'much'" in capsys.readouterr().err

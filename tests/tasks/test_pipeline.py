@@ -172,7 +172,7 @@ def test_processes_that_need_the_row_key_first_at_once_get_the_same_one(tmp_path
     workers = 8
     with multiprocessing.Manager() as manager:
         barrier = manager.Barrier(workers)
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork")) as pool:
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
             for round_ in range(5):
                 home = Settings(home=str(tmp_path / str(round_)))
                 keys = set(pool.map(_key_at_once, [home] * workers, [barrier] * workers))

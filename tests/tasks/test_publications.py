@@ -1,4 +1,4 @@
-"""Encrypted versions in a real registry: what is live for whom, after changes of champion and keys, and crashes."""
+"""Encrypted versions in a real registry: what is live for whom, after changes of champion, and crashes."""
 
 import json
 
@@ -8,63 +8,19 @@ import pandas as pd
 import pytest
 
 import tasks.publications
-from components.encryption.bundle import open_bundle
-from components.encryption.enrolment import Enrolment
-from components.encryption.server import REVOKED, read_index
-from components.encryption.user import make_user
+from components.encryption.enrolment import Scheme
 from components.errors import InvalidInput
 from tasks.promotion import rollback
 from tasks.proxy import grant_for
-from tasks.publication_store import ARTIFACT, BUNDLE, FILES, OF, STATE, USER, read_file, users_of, versions_of
-from tasks.publications import Scheme, publish_champion, republish, withdraw
-from tasks.published import Follower
-from tasks.settings import Publishing
-from tests.tasks.conftest import NAME, SCHEMA, Place, rows, table_of, train
-
-QUICK = Scheme(bits=2048)
-
-
-class Proxy(Place):
-    """A place whose settings name a proxy's files, and users with keys."""
-
-    def __init__(self, place: Place, folder, *, uri: str | None = None) -> None:
-        publishing = Publishing(
-            uri=uri,
-            artifacts=str(folder / "published"),
-            master=str(folder / "proxy" / "master.key"),
-            users=str(folder / "proxy" / "users.json"),
-        )
-        super().__init__(place.settings.model_copy(update={"publishing": publishing}), place.digests)
-        object.__setattr__(self, "users", {})
-        object.__setattr__(self, "folder", folder)
-        for name in ("ada", "bob"):
-            grant_for(self.settings, name)
-            self.users[name] = make_user(folder / name, name)
-            self.enrolment.issue(self.users[name].card, days=30)
-
-    @property
-    def enrolment(self) -> Enrolment:
-        return Enrolment(self.folder / "proxy" / "users.json")
-
-    @property
-    def store(self):
-        from tasks.tracking import client_of
-
-        return client_of(self.settings.published)
-
-    def publish(self, *names: str, scheme: Scheme = QUICK):
-        return publish_champion(self.client, self.settings, NAME, wanted=dict.fromkeys(names, scheme))
-
-    def live(self, name: str) -> tuple[str, str, str] | None:
-        """Version, epoch and source of what is live for a user."""
-        found = self.store.get_registered_model(f"{NAME}-for-{name}").aliases.get("live")
-        if found is None:
-            return None
-        tags = self.store.get_model_version(f"{NAME}-for-{name}", str(found)).tags
-        return str(found), tags["troth.epoch"], tags["troth.source"]
-
-    def previous(self, name: str) -> str:
-        return str(self.store.get_registered_model(f"{NAME}-for-{name}").aliases["previous"])
+from tasks.publication_store import (
+    ARTIFACT,
+    FILES,
+    users_of,
+    versions_of,
+)
+from tasks.publications import publish_champion
+from tests.tasks.conftest import NAME, SCHEMA, rows, table_of, train
+from tests.tasks.trial_proxy import Proxy, artifacts_of
 
 
 @pytest.fixture
@@ -81,11 +37,10 @@ def test_a_version_says_what_it_is_and_answers_as_the_champion(proxy):
     assert version.tags["troth.source_sha256"] == proxy.digests["1"]
     assert json.loads(version.tags["troth.scheme"]) == {"mode": "order", "bits": 2048, "cut_points": "decoys"}
     assert json.loads(version.tags["troth.leakage"])["within_bounds"] is True
-    assert all(success <= bound for success, bound in made.leaks.values())
+    assert all(bound is None or success <= bound for success, bound in made.leaks.values())
     assert {"threshold by range", "threshold by grid", "order of queries", "collusion"} <= set(made.leaks)
 
-    bundle = read_file(proxy.store, proxy.settings, version, BUNDLE)
-    opened = open_bundle(bundle, proxy.users["ada"], grant_for(proxy.settings, "ada"), NAME)
+    opened = proxy.opened("ada", "1")
     assert opened.schema == SCHEMA
     assert opened.terms.fingerprint == version.tags["troth.fingerprint"]
     features = table_of(rows(5, 20)).features
@@ -99,7 +54,10 @@ def test_nothing_in_the_registry_is_pickled_or_tells_the_master(proxy):
     proxy.publish("ada")
     master = (proxy.folder / "proxy" / "master.key").read_bytes()
     files = [
-        path for path in (proxy.folder / "published", *_artifacts(proxy)) for path in path.rglob("*") if path.is_file()
+        path
+        for path in (proxy.folder / "published", *artifacts_of(proxy))
+        for path in path.rglob("*")
+        if path.is_file()
     ]
     assert {path.name for path in files} >= {"encrypted.npz", "bundle.sealed", "leakage.json"}
     for path in files:
@@ -107,14 +65,6 @@ def test_nothing_in_the_registry_is_pickled_or_tells_the_master(proxy):
         assert path.suffix not in (".pkl", ".pickle")
         assert master not in content
         assert proxy.users["ada"].seed not in content
-
-
-def _artifacts(proxy):
-    from pathlib import Path
-    from urllib.parse import unquote, urlsplit
-
-    uri = proxy.store.get_model_version_download_uri(f"{NAME}-for-ada", "1")
-    return [Path(unquote(urlsplit(uri).path))]
 
 
 def test_publishing_again_changes_nothing(proxy):
@@ -147,27 +97,21 @@ def test_a_new_champion_is_published_for_all_users_and_a_rollback_takes_up_the_o
     assert proxy.live("ada") == ("1", "1", f"models:/{NAME}/1")
     assert proxy.previous("ada") == "2"
     assert len(versions_of(proxy.store, f"{NAME}-for-ada")) == 2
+    # A client that has seen version 2 takes version 1 for live again, by a later word.
+    assert proxy.opened("ada", "2").serial < proxy.opened("ada", "1").serial
 
 
-def test_a_rotation_is_a_new_version_for_one_user(proxy):
-    proxy.publish("ada", "bob")
-    proxy.enrolment.rotate("ada", days=30)
-    assert [(one.user, one.version, one.epoch) for one in republish(proxy.client, proxy.settings, "ada")] == [
-        ("ada", "2", 2)
-    ]
-    assert (proxy.live("ada")[1], proxy.live("bob")[1]) == ("2", "1")
-
-
-def test_a_revoked_user_is_withdrawn_and_not_published_for(proxy):
-    proxy.publish("ada", "bob")
-    proxy.enrolment.revoke("ada")
-    assert withdraw(proxy.settings, "ada") == [f"{NAME}-for-ada"]
-    assert withdraw(proxy.settings, "ada") == [f"{NAME}-for-ada"]
-    assert proxy.live("ada") is None
-    assert proxy.store.get_registered_model(f"{NAME}-for-ada").tags[STATE] == REVOKED
-    assert [one.user for one in publish_champion(proxy.client, proxy.settings, NAME)] == ["bob"]
-    with pytest.raises(InvalidInput, match="revoked"):
-        proxy.publish("ada")
+def test_the_grid_of_a_new_champion_holds_the_former_one(proxy):
+    proxy.publish("ada")
+    proxy.decide("2", over="1")
+    publish_champion(proxy.client, proxy.settings, NAME)
+    one, two = (proxy.opened("ada", version).client.columns.grid.edges for version in ("1", "2"))
+    assert all(np.isin(before, after).all() for before, after in zip(one, two, strict=True))
+    found = proxy.store.get_model_version(f"{NAME}-for-ada", "2").tags["troth.leakage"]
+    success, bound = json.loads(found)["leaks"]["cut points by versions"]
+    assert success <= bound == 0.25
+    # Of how many came how many are cuts depends on the key; that all who stayed are there does not.
+    assert two.shape[1] >= one.shape[1]
 
 
 @pytest.mark.parametrize("name", ["carol", "Ada"])
@@ -206,7 +150,7 @@ def test_a_crash_is_made_good_by_the_next_attempt(proxy, monkeypatch, step):
 
 def test_an_artifact_that_was_changed_is_made_anew(proxy):
     proxy.publish("ada")
-    (folder,) = _artifacts(proxy)
+    (folder,) = artifacts_of(proxy)
     (folder / FILES[ARTIFACT]).write_bytes(b"something else")
     assert [one.version for one in proxy.publish("ada")] == ["2"]
 
@@ -217,6 +161,7 @@ def test_a_lost_master_secret_is_not_replaced(proxy):
         proxy.publish("ada")
 
 
+@pytest.mark.slow
 def test_the_master_secret_can_be_under_a_passphrase(place, tmp_path, monkeypatch):
     place.decide("1")
     monkeypatch.setenv("TROTH_PASSPHRASE", "four words of it")
@@ -225,47 +170,3 @@ def test_the_master_secret_can_be_under_a_passphrase(place, tmp_path, monkeypatc
     monkeypatch.delenv("TROTH_PASSPHRASE")
     with pytest.raises(InvalidInput, match="TROTH_PASSPHRASE"):
         grant_for(proxy.settings, "ada")
-
-
-def test_a_shelf_follows_the_registry(proxy):
-    said = []
-    shelf = proxy.folder / "server" / "shelf"
-    follower = Follower(proxy.settings, shelf, lambda event, **facts: said.append((event, facts)))
-    assert follower.look() == 0
-    proxy.publish("ada", "bob")
-    assert follower.look() == 2
-    proxy.decide("2", over="1")
-    publish_champion(proxy.client, proxy.settings, NAME)
-    follower.look()
-    ada, bob = read_index(shelf)
-    assert [(one.user, one.version, one.former[0].version) for one in (ada, bob)] == [
-        ("ada", "2", "1"),
-        ("bob", "2", "1"),
-    ]
-    proxy.enrolment.revoke("ada")
-    withdraw(proxy.settings, "ada")
-    follower.look()
-    assert [(one.user, one.state) for one in read_index(shelf)] == [("ada", "revoked"), ("bob", "live")]
-    events = len(said)
-    follower.look()
-    assert len(said) == events
-
-
-def test_a_version_whose_files_were_changed_is_not_served(proxy):
-    said = []
-    proxy.publish("ada")
-    (folder,) = _artifacts(proxy)
-    (folder / FILES[BUNDLE]).write_bytes(b"another bundle")
-    follower = Follower(proxy.settings, proxy.folder / "shelf", lambda event, **facts: said.append(event))
-    assert (follower.look(), follower.look(), said) == (0, 0, ["not_served"])
-
-
-def test_encrypted_models_can_have_a_store_of_their_own(place, tmp_path):
-    place.decide("1")
-    proxy = Proxy(place, tmp_path, uri=f"sqlite:///{tmp_path}/apart/mlflow.db")
-    proxy.publish("ada", "bob")
-    assert {one.tags[USER] for one in users_of(proxy.store)} == {"ada", "bob"}
-    assert [one.name for one in proxy.store.search_registered_models() if OF not in one.tags] == []
-    assert [one.name for one in proxy.client.search_registered_models()] == [NAME]
-    assert Follower(proxy.settings, tmp_path / "shelf", lambda *_, **__: None).look() == 2
-    assert list((tmp_path / "published").rglob("encrypted.npz"))

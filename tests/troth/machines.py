@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,10 +17,14 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 import yaml
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tests.troth.conftest import Said, type_command, wait_for
 
 PATIENCE = 400
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def free_ports(count: int) -> list[int]:
@@ -33,7 +37,8 @@ def free_ports(count: int) -> list[int]:
 
 def ended(process: subprocess.Popen) -> None:
     """End a process and all it has started."""
-    os.killpg(process.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait(60)
 
 
@@ -84,7 +89,22 @@ class World:
         """Start the worker of a member's pool."""
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", f"owner-{name}", "--limit", "1"]
         more = {"TROTH_OWNER": str(self.folder / name / "parties"), "PREFECT_WORKER_QUERY_SECONDS": "1"}
-        self.processes[name] = self.start(name, command, PREFECT_HOME=str(self.folder / name / "worker"), **more)
+        more |= {"PREFECT_HOME": str(self.folder / name / "worker"), "PREFECT_API_URL": self.prefect}
+        more["PREFECT_WORKER_ENABLE_CANCELLATION"] = "true"
+        self.processes[name] = self.start(name, command, **more)
+
+    def deploy(self, pools: tuple[str, ...], deployments: tuple[str, ...]) -> None:
+        """What the head of deploy/owners.yaml says to run once, for these members' pools and these deployments."""
+        with temporary_settings({PREFECT_API_URL: self.prefect}), get_client(sync_client=True) as client:
+            for name in pools:
+                client.create_work_pool(WorkPoolCreate(name=f"owner-{name}", type="process"))
+        named = [word for name in deployments for word in ("-n", name)]
+        command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", *named]
+        command += ["--prefect-file", str(ROOT / "deploy" / "owners.yaml")]
+        environment = self.environment("hospital") | {"TROTH_ROOT": str(ROOT), "PREFECT_HOME": str(self.folder / "cli")}
+        environment["PREFECT_API_URL"] = self.prefect
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def kill(self, name: str) -> None:
         ended(self.processes.pop(name))
@@ -95,9 +115,9 @@ class World:
         options = [("--set", f"{name}={value}") for name, value in {**self.training, **training}.items()]
         return *base, "--policy", "policy.yaml", *(word for option in options for word in option)
 
-    def train(self, **training: object) -> Said:
+    def train(self, *more: object, **training: object) -> Said:
         done = subprocess.run(
-            self.troth(*self.words(**training)),
+            self.troth(*self.words(**training), *more),
             cwd=self.folder / "hospital",
             env=self.environment("hospital"),
             stdin=subprocess.DEVNULL,

@@ -6,8 +6,6 @@ for the scheduled run; registry and dealer are served by `troth parties serve`.
 """
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +14,6 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -33,7 +29,6 @@ from tests.troth.machines import PATIENCE, World, champion
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
 OWNERS = ("insurer", "hospital", "registry")
 MEMBERS = (*OWNERS, "dealer")
 # All rows and features for every tree, so that XGBoost can be told to do the same.
@@ -60,7 +55,7 @@ def world(tmp_path_factory, server, schema, people, empty_store):
     world.write("insurer", rows.append_column("note", pa.array([CANARY_NOTE] * len(rows))))
     for name in ("registry", "dealer"):
         world.serve(name)
-    deploy(world)
+    world.deploy(("insurer", "hospital"), ("insurer", "monthly"))
     for name in ("insurer", "hospital"):
         world.work(name)
     for name in ("registry", "dealer"):
@@ -68,18 +63,6 @@ def world(tmp_path_factory, server, schema, people, empty_store):
     yield world
     for name in list(world.processes):
         world.kill(name)
-
-
-def deploy(world: World) -> None:
-    """What the head of deploy/owners.yaml says to run once."""
-    with temporary_settings({PREFECT_API_URL: world.prefect}), get_client(sync_client=True) as client:
-        for name in ("insurer", "hospital"):
-            client.create_work_pool(WorkPoolCreate(name=f"owner-{name}", type="process"))
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "-n", "insurer", "-n", "monthly"]
-    command += ["--prefect-file", str(ROOT / "deploy" / "owners.yaml")]
-    environment = world.environment("hospital") | {"TROTH_ROOT": str(ROOT), "PREFECT_HOME": str(world.folder / "cli")}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def announced(world: World, split: dict = SPLIT):

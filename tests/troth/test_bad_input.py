@@ -158,6 +158,7 @@ def test_a_truncated_parquet_file(refused, files, people, tmp_path):
         ({"flip_budget": {"nfr": 0.001}, "minimum_rows": 100}, "0.001"),
         ({"groups": {"nfr": {"budget": 0.01}, "minimum_rows": 20}}, "groups.nfr.budget"),
         ({"not_worse": None}, "'not_worse' is empty"),
+        ({"frames": {"not_worse": {}}}, "'frames'"),
     ],
 )
 def test_a_policy_that_cannot_be_meant(refused, files, tmp_path, document, named):
@@ -166,7 +167,7 @@ def test_a_policy_that_cannot_be_meant(refused, files, tmp_path, document, named
 
     complaint = refused(*files(), "--policy", str(path))
 
-    assert "wrong.yaml" in complaint
+    assert "wrong" in complaint
     assert named in complaint
 
 
@@ -174,7 +175,7 @@ def test_a_policy_that_does_not_exist(refused, files):
     complaint = refused(*files(), "--policy", "lenientt")
 
     assert "'lenientt'" in complaint
-    assert "default, lenient" in complaint
+    assert {"default", "lenient", "strict"} <= set(complaint.replace(",", "").split())
 
 
 def test_a_tracking_server_that_does_not_answer(troth, served, files, quick, monkeypatch):
@@ -244,6 +245,55 @@ def test_a_word_that_means_nothing(refused, words, named):
 
     for word in named:
         assert word in complaint
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--golden", "nowhere.csv"], "nowhere.csv"),
+        (["--golden", "people.csv"], "'default' has no golden_set"),
+        (["--policy", "strict"], "'strict' asks for a golden set"),
+        (["--model", "a/b"], "'a/b'"),
+        (["--mode", "secret_shared", "--partition", "single"], "'single'"),
+        (["--mode", "secret_shared"], "'single'"),
+        (["--mode", "federated", "--partition", "vertical"], "vertical"),
+        (["--select", "5"], "federated"),
+        (["--partition", "by:hospitl"], "'hospitl'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_can_be_seen_is_told_before_a_server_is_asked(troth, served, files, monkeypatch, words, named):
+    monkeypatch.setenv("PREFECT_API_URL", f"{NOWHERE}/api")
+    if "vertical" in words:
+        complaint = troth("run", "tabular", *words).complaint
+    else:
+        complaint = troth("run", "tabular", *files(), *words).complaint
+    assert named in complaint
+    assert NOWHERE not in complaint
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--golden", "people.csv"], "'recheck' has no golden_set"),
+        (["--policy", "strict"], "'strict' asks for a golden set"),
+        (["--model", "a/b"], "'a/b'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_recheck_is_looked_at_before_a_server_is_asked_too(troth, served, files, monkeypatch, words, named):
+    monkeypatch.setenv("PREFECT_API_URL", f"{NOWHERE}/api")
+    complaint = troth("run", "recheck", *files(), *words).complaint
+    assert named in complaint
+    assert NOWHERE not in complaint
+
+
+def test_columns_and_folders_are_looked_at_before_a_server_is_asked(troth, served, files, people, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", f"{NOWHERE}/api")
+    words = files(people(50).drop_columns(["outcome"]))
+    assert "'outcome'" in troth("run", "tabular", *words).complaint
+    apart = ("--parties", "nowhere", "--mode", "secret_shared", *words[2:])
+    assert "nowhere does not exist" in troth("run", "tabular", *apart).complaint
 
 
 def test_a_file_that_is_no_table(refused, files, tmp_path):

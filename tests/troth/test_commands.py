@@ -2,6 +2,7 @@
 
 import io
 import os
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,23 @@ def test_what_a_run_would_refuse_is_refused_by_the_check(troth, files, people):
         if said.code:
             break
     assert "'sex=x'" in said.out
+
+
+def test_models_under_other_names_are_trained_held_and_rechecked(troth, home, client, files, policy, quick):
+    """A HOLD ends with the words that would promote it: they name the model, and run as they stand."""
+    named = ("--model", "of the north")
+    held = troth("run", "tabular", *files(), "--policy", policy(minimum_rows=100_000), *quick, *named)
+    assert (held.code, "HOLD" in held.out) == (0, True), held.err
+    assert "troth ledger show 'of the north'" in held.out
+    (line,) = [line for line in held.out.splitlines() if "troth promote" in line]
+    words = shlex.split(line[line.index("troth promote") :].partition(",")[0])[1:]
+    assert troth(*words).code == 0
+    assert [one.name for one in client.search_registered_models()] == ["of the north"]
+
+    fresh = (*files(seed=7), "--policy", policy())
+    assert "'people' has no champion" in troth("run", "recheck", *fresh).out
+    kept = troth("run", "recheck", *fresh, *named)
+    assert (kept.code, "champion v1 of of the north" in kept.out) == (0, True), kept.err
 
 
 def test_recheck_before_there_is_a_champion(troth, home, files, policy):

@@ -84,5 +84,7 @@ def test_the_deployments_of_owners_are_what_flows_take(tmp_path):
         assert load_flow_from_entrypoint(one["entrypoint"], use_placeholder_flow=False).name in ("take-part", "tabular")
         assert ":" not in one["entrypoint"]
         assert one["work_pool"]["name"].startswith("owner-")
-    asked = next(one["parameters"] for one in document["deployments"] if "parameters" in one)
-    tabular.validate_parameters(asked)
+    asked = [one["parameters"] for one in document["deployments"] if "parameters" in one]
+    assert [one["mode"] for one in asked] == ["secret_shared", "federated"]
+    for parameters in asked:
+        tabular.validate_parameters(parameters)

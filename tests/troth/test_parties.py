@@ -66,7 +66,7 @@ def test_init_replaces_nothing(troth, folder):
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (["--owner", "hospital"], "'owners'"),
+        (["--owner", "hospital"], "two owners"),
         (["--owner", "hospital", "--owner", "hospital"], "'hospital' is named twice"),
         (["--owner", "hospital", "--owner", "dealer"], "'dealer' is named twice"),
         (["--owner", "hospital", "--owner", "The Insurer"], "'The Insurer'"),

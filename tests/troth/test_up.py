@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 
 PATIENCE = 240  # seconds; a cold start migrates two databases
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+NO_BROWSER = "not tried in a browser: neither 'chromium' nor 'chromium-browser' is on the PATH"
 
 
 def free_ports(count: int) -> list[int]:
@@ -100,14 +101,14 @@ def test_both_addresses_are_printed_and_answer(running):
 def test_the_scheduled_deployments_are_served(running):
     _, (prefect, _), _, _ = running
     deployments = {one["name"]: one for one in read(f"http://127.0.0.1:{prefect}/api/deployments/filter", {})}
-    assert set(deployments) == {"weekly", "nightly", "life"}
+    assert set(deployments) == {"weekly", "nightly", "private", "life"}
     crons = {name: [one["schedule"]["cron"] for one in made["schedules"]] for name, made in deployments.items()}
-    assert crons == {"weekly": ["0 3 * * 0"], "nightly": ["0 2 * * *"], "life": []}
+    assert crons == {"weekly": ["0 3 * * 0"], "nightly": ["0 2 * * *"], "private": [], "life": []}
     limits = read(f"http://127.0.0.1:{prefect}/api/v2/concurrency_limits/filter", {})
     assert {one["name"]: one["limit"] for one in limits}["troth-promotion"] == 1
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
 def test_a_browser_shows_the_deployments(running, tmp_path):
     _, (prefect, _), _, _ = running
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--dump-dom"]
@@ -127,7 +128,7 @@ def test_a_browser_shows_the_deployments(running, tmp_path):
     assert "nightly" in page
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
 def test_a_hold_is_answered_by_clicking(running, tmp_path, people, people_schema):
     _, ports, folder, _ = running
     environment = environment_of(folder, ports)

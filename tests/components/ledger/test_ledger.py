@@ -235,7 +235,7 @@ def write_many(folder, keys, count) -> None:
 
 
 def test_writers_in_many_processes_take_turns_and_make_one_key(tmp_path):
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=write_many, args=(tmp_path / "l", tmp_path / "k", 10)) for _ in range(4)]
     for writer in writers:
         writer.start()

@@ -293,6 +293,16 @@ def test_learning_curves_are_named_at_their_ends():
     assert {"train 0.4", "selection 0.72", "kept: round 2"} <= texts(figure)
 
 
+def test_a_curve_has_a_dot_for_each_round_that_was_measured_and_for_no_other():
+    figure = plot_learning({"selection": [NAN, NAN, 0.5, NAN, 0.7, *([NAN] * 20)]})
+    line = max(figure.axes[0].lines, key=lambda line: len(line.get_xdata()))
+    assert list(line.get_xdata()) == [3, 5]
+    assert list(line.get_ydata()) == [0.5, 0.7]
+    assert line.get_marker() == "o"
+    assert "selection 0.7" in texts(figure)
+    assert "nan" not in figure.get_label().lower()
+
+
 @pytest.mark.parametrize("curves", [{}, {"train": []}, {"train": [NAN]}, {"train": [0.3]}, {"a": [1.0, NAN, 0.5]}])
 def test_learning_curves_of_next_to_nothing(curves):
     assert_drawn(plot_learning(curves))

@@ -1,0 +1,49 @@
+"""What mode `federated` refuses, or leaves out, before any owner is asked for anything."""
+
+import pytest
+import yaml
+
+from components.errors import InvalidInput
+from components.partition import ByColumn, Even, deal
+from tasks.federation import without_owners_column
+from tasks.inputs import OwnTable, RandHie, features_of, load, name_of
+from tasks.partition import dealt_by
+from troth.arguments import noise_of
+
+BY_SITE = ByColumn(column="site")
+
+
+@pytest.mark.parametrize("plan", [None, BY_SITE])
+def test_where_owners_are_the_sites_the_site_is_no_feature(plan):
+    source = without_owners_column(RandHie(years=(1,)), "federated", plan)
+    table = load(source, also=dealt_by(BY_SITE))
+    assert "site" not in table.schema.features
+    assert set(features_of(RandHie())) - set(table.schema.features) == {"site"}
+    assert len(deal(table, BY_SITE, 0).holdings) == 6
+    # Its scores cannot be compared with those of a model that looks at the site.
+    assert name_of(source) == table.schema.name != name_of(RandHie())
+
+
+@pytest.mark.parametrize(("mode", "plan"), [("pooled", BY_SITE), ("federated", Even(owners=3))])
+def test_elsewhere_it_stays_one(mode, plan):
+    assert without_owners_column(RandHie(), mode, plan) == RandHie()
+
+
+def test_a_schema_of_ones_own_must_leave_the_owners_column_out(tmp_path):
+    features = {"clinic": {"kind": "categorical", "categories": ["a", "b"]}, "dose": {}}
+    schema = {"name": "visits", "person": "id", "label": {"column": "ill"}, "features": features}
+    path = tmp_path / "visits.yaml"
+    path.write_text(yaml.safe_dump(schema))
+    source = OwnTable(path=str(tmp_path / "visits.csv"), schema_file=str(path))
+    with pytest.raises(InvalidInput, match="'clinic'"):
+        without_owners_column(source, "federated", ByColumn(column="clinic"))
+    assert without_owners_column(source, "federated", ByColumn(column="town")) == source
+    assert without_owners_column(source, "secret_shared", ByColumn(column="clinic")) == source
+
+
+def test_noise_on_a_command_line():
+    assert noise_of("4:1e-5").model_dump() == {"epsilon": 4.0, "delta": 1e-5, "rows": 1}
+    assert noise_of("4:1e-5:5").rows == 5
+    for text in ("4", "4:1e-5:5:1", "0:1e-5", "4:2", "much:1e-5"):
+        with pytest.raises(InvalidInput, match=r"--noise"):
+            noise_of(text)

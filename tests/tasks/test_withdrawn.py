@@ -1,0 +1,149 @@
+"""Rotation, revocation, a new master secret, a store that lies: nobody is answered who must not be."""
+
+import json
+from threading import Thread
+
+import pytest
+
+import tasks.publications
+from components.encryption import WrongKey
+from components.encryption.server import REVOKED
+from components.encryption.user import make_user
+from components.errors import InvalidInput
+from tasks.proxy import grant_for, renew_master
+from tasks.publication_store import (
+    ARTIFACT,
+    BUNDLE,
+    OF,
+    SCHEME,
+    STATE,
+    USER,
+)
+from tasks.publications import publish_champion, republish, withdraw
+from tests.tasks.conftest import NAME
+from tests.tasks.trial_proxy import QUICK, Proxy
+
+
+@pytest.fixture
+def proxy(place, tmp_path):
+    place.decide("1")
+    return Proxy(place, tmp_path)
+
+
+def test_a_rotation_is_a_new_version_for_one_user(proxy):
+    proxy.publish("ada", "bob")
+    proxy.enrolment.rotate("ada", days=30)
+    assert [(one.user, one.version, one.epoch) for one in republish(proxy.client, proxy.settings, "ada")] == [
+        ("ada", "2", 2)
+    ]
+    assert (proxy.live("ada")[1], proxy.live("bob")[1]) == ("2", "1")
+
+
+def test_a_revoked_user_is_withdrawn_and_not_published_for(proxy):
+    proxy.publish("ada", "bob")
+    proxy.enrolment.revoke("ada")
+    assert withdraw(proxy.settings, "ada") == [f"{NAME}-for-ada"]
+    assert withdraw(proxy.settings, "ada") == []
+    assert proxy.live("ada") is None
+    assert proxy.store.get_registered_model(f"{NAME}-for-ada").tags[STATE] == REVOKED
+    assert [one.user for one in publish_champion(proxy.client, proxy.settings, NAME)] == ["bob"]
+    with pytest.raises(InvalidInput, match="revoked"):
+        proxy.publish("ada")
+
+
+def test_a_user_revoked_in_the_middle_of_a_publication_is_not_live_after_it(proxy, monkeypatch):
+    """The first publication for bob: nothing of his is in the registry yet when he is revoked."""
+    make = tasks.publications._make
+
+    def meanwhile(*arguments):
+        if arguments[4].user == "bob":
+            proxy.enrolment.revoke("bob")
+            assert withdraw(proxy.settings, "bob") == []
+        return make(*arguments)
+
+    monkeypatch.setattr(tasks.publications, "_make", meanwhile)
+    assert [one.user for one in proxy.publish("ada", "bob")] == ["ada"]
+    assert (proxy.live("bob"), proxy.live("ada")[0]) == (None, "1")
+
+
+def test_a_user_revoked_just_before_the_alias_moves_is_withdrawn_after_it(proxy, monkeypatch):
+    point, waiting = tasks.publications._point, []
+
+    def meanwhile(*arguments):
+        proxy.enrolment.revoke("ada")
+        waiting.append(Thread(target=lambda: waiting.append(withdraw(proxy.settings, "ada"))))
+        waiting[0].start()
+        return point(*arguments)
+
+    monkeypatch.setattr(tasks.publications, "_point", meanwhile)
+    proxy.publish("ada")
+    waiting[0].join(60)
+    assert waiting[1] == [f"{NAME}-for-ada"]
+    assert proxy.live("ada") is None
+
+
+def test_a_revocation_that_was_cut_short_is_finished_by_the_next_publication(proxy):
+    proxy.publish("ada", "bob")
+    proxy.enrolment.revoke("ada")
+    assert [one.user for one in publish_champion(proxy.client, proxy.settings, NAME)] == ["bob"]
+    assert proxy.live("ada") is None
+    assert proxy.store.get_registered_model(f"{NAME}-for-ada").tags[STATE] == REVOKED
+
+
+def test_a_rotation_that_was_cut_short_is_finished_and_asks_for_nobody_else(proxy, monkeypatch):
+    proxy.publish("ada", "bob")
+    proxy.enrolment.rotate("ada", days=30)
+    make = tasks.publications._make
+
+    def failing(*arguments):
+        if arguments[4].user == "bob":
+            raise InvalidInput("bob's cannot be made")
+        return make(*arguments)
+
+    monkeypatch.setattr(tasks.publications, "_make", failing)
+    proxy.enrolment.rotate("bob", days=30)
+    assert [one.epoch for one in republish(proxy.client, proxy.settings, "ada")] == [2]
+    monkeypatch.undo()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.settings.tracking_uri)
+    publish_champion(proxy.client, proxy.settings, NAME)
+    assert (proxy.live("ada")[1], proxy.live("bob")[1]) == ("2", "2")
+
+
+def test_nothing_that_the_server_writes_into_the_store_is_believed(proxy):
+    """It could weaken a scheme, enrol a user, or put an older artifact in the place of a new one."""
+    (made,) = proxy.publish("ada", scheme=QUICK)
+    proxy.store.set_model_version_tag(made.name, "1", SCHEME, json.dumps({"mode": "order", "bits": 1024}))
+    carol = make_user(proxy.folder / "carol", "carol")
+    proxy.enrolment.issue(carol.card, days=30)
+    proxy.store.create_registered_model("other", tags={OF: NAME, USER: "carol"})
+    proxy.store.create_model_version("other", source="file:///nothing", tags={SCHEME: json.dumps({"mode": "order"})})
+    proxy.store.set_registered_model_alias("other", "live", "1")
+    (again,) = publish_champion(proxy.client, proxy.settings, NAME)
+    assert (again.user, json.loads(again.scheme)) == ("ada", {"mode": "order", "bits": 2048, "cut_points": "decoys"})
+
+    # The tags of a version of the new champion on the files of the old one.
+    proxy.decide("2", over="1")
+    old = proxy.store.get_model_version(made.name, again.version)
+    (new,) = publish_champion(proxy.client, proxy.settings, NAME)
+    tags = proxy.store.get_model_version(made.name, new.version).tags
+    for tag in (ARTIFACT, BUNDLE):
+        tags[tag] = old.tags[tag]
+    forged = proxy.store.create_model_version(made.name, source=old.source, tags=tags)
+    proxy.store.set_registered_model_alias(made.name, "live", forged.version)
+    (after,) = publish_champion(proxy.client, proxy.settings, NAME)
+    assert (after.version, after.changed) == (new.version, True)
+
+
+def test_a_new_master_secret_makes_everything_anew(proxy):
+    proxy.publish("ada", "bob")
+    before = proxy.opened("ada", "1")
+    grant = grant_for(proxy.settings, "ada")
+    renew_master(proxy.settings)
+    with pytest.raises(WrongKey):
+        proxy.opened("ada", "1")
+    assert grant_for(proxy.settings, "ada") != grant
+    # Whoever forgets to rotate is published for anew all the same.
+    done = publish_champion(proxy.client, proxy.settings, NAME)
+    assert [(one.user, one.version, one.changed) for one in done] == [("ada", "2", True), ("bob", "2", True)]
+    after = proxy.opened("ada", "2")
+    assert after.client.secret.p not in (before.client.secret.p, before.client.secret.q)
