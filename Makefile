@@ -9,7 +9,8 @@ run: $(ready)
 	$(VENV)/bin/troth run life
 
 # The fast tests; with CI=true in the environment, the slow ones too, which mostly wait for one another's processes.
-all = -n 2 --dist loadfile
+# What was skipped, as where there is no browser, is listed with its reason.
+all = -n 2 --dist loadfile --no-loadscope-reorder -rs
 
 test: $(ready)
 	$(VENV)/bin/python -m pytest $(if $(CI),$(all),-m "not slow")

@@ -14,7 +14,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,20 +45,43 @@ def secure_aggregation(arguments: argparse.Namespace) -> None:
 def in_one_process(count: int, vector: np.ndarray, plain: float) -> tuple[float, ...]:
     """Processor milliseconds to join a batch and to mask (all, and for each peer), of the collector, and bytes."""
     authority, names = make_authority(), tuple(f"owner{number:02}" for number in range(count))
-    threshold = least_survivors(count)
+    identities = {name: issued(name, authority) for name in names}
+    watched, masking, collecting = names[count // 2], Stopwatch(), {0: [], 1: []}
+    # All sums of a batch are of the same members, so one with a member lost has a batch of its own.
+    for lost in (0, 1):
+        members, collection, joining = set_up(identities, authority, watched, number=lost, messages=MESSAGES)
+        for message in range(MESSAGES // 2):
+            spent, result = one_sum(collection, members, message, vector, masking, watched, lost)
+            np.testing.assert_array_equal(result.total, vector * np.uint64(len(result.survivors)))
+            collecting[lost].append(spent)
+    mask, none, one = masking.total / MESSAGES, min(collecting[0]), min(collecting[1])
+    over = result.received / len(result.survivors) - vector.nbytes
+    exchanged = (collection.received + collection.sent) / count
+    milliseconds = [1000 * value for value in (joining.total, mask, mask / count, none, one)]
+    return (*milliseconds, (count * mask + none) / (count * plain), exchanged / 1000, over / 1000)
+
+
+def whole_batch(count: int, lengths: Sequence[int]) -> float:
+    """Processor seconds that all members and the collector take for a batch of sums of so many words each."""
+    authority, names = make_authority(), tuple(f"owner{number:02}" for number in range(count))
+    identities = {name: issued(name, authority) for name in names}
+    vectors = [np.zeros(length, dtype=np.uint64) for length in lengths]
+    started = time.process_time()
+    members, collection, _ = set_up(identities, authority, "", number=0, messages=len(lengths))
+    for message, vector in enumerate(vectors):
+        one_sum(collection, members, message, vector, Stopwatch(), "", 0)
+    return time.process_time() - started
+
+
+def set_up(identities, authority, watched, *, number: int, messages: int):
+    """Members and a collector that have joined a batch, and how long the watched one took."""
+    names, threshold, joining = tuple(identities), least_survivors(len(identities)), Stopwatch()
     members = {
-        name: Member(
-            issued(name, authority),
-            authority=authority.certificate,
-            members=names,
-            threshold=threshold,
-            run="benchmark",
-        )
-        for name in names
+        name: Member(identity, authority=authority.certificate, members=names, threshold=threshold, run="benchmark")
+        for name, identity in identities.items()
     }
-    collection = Collection(Batch("benchmark", 0, names, threshold, MESSAGES), authority=authority.certificate)
-    announcement, watched = collection.announcement(), names[count // 2]
-    joining = Stopwatch()
+    collection = Collection(Batch("benchmark", number, names, threshold, messages), authority=authority.certificate)
+    announcement = collection.announcement()
     for name, member in members.items():
         collection.advertised(name, joining.time(name == watched, member.advertise, announcement))
     advertisements = collection.close_advertising()
@@ -66,16 +89,7 @@ def in_one_process(count: int, vector: np.ndarray, plain: float) -> tuple[float,
         collection.shared(name, joining.time(name == watched, member.share, advertisements))
     for name, delivery in collection.close_sharing().items():
         joining.time(name == watched, members[name].receive, delivery)
-    masking, collecting = Stopwatch(), {0: [], 1: []}
-    for message in range(MESSAGES):
-        lost = message % 2
-        spent, result = one_sum(collection, members, message, vector, masking, watched, lost)
-        collecting[lost].append(spent)
-    mask, none, one = masking.total / MESSAGES, min(collecting[0]), min(collecting[1])
-    over = result.received / len(result.survivors) - vector.nbytes
-    set_up = (collection.received + collection.sent) / count
-    milliseconds = [1000 * value for value in (joining.total, mask, mask / count, none, one)]
-    return (*milliseconds, (count * mask + none) / (count * plain), set_up / 1000, over / 1000)
+    return members, collection, joining
 
 
 def one_sum(collection, members, message, vector, masking, watched, lost):
@@ -92,7 +106,6 @@ def one_sum(collection, members, message, vector, masking, watched, lost):
     for name in summing.survivors:
         collector.time(True, summing.revealed, name, members[name].unmask(signatures))
     result = collector.time(True, summing.close_revealed)
-    np.testing.assert_array_equal(result.total, vector * np.uint64(len(result.survivors)))
     return collector.total, result
 
 

@@ -1,12 +1,15 @@
-"""A private step against a plain one: ours, opacus's hooks, ghost mode and functorch, in processor time and memory.
+"""A private step against a plain one: ours, opacus's hooks, ghost mode and functorch, in time and memory.
 
-    python benchmarks/private_language.py [--batches 64 256 2048] [--models bilstm transformer] [--repeats 7]
+    python benchmarks/private_language.py [--batches 64 256 2048] [--models bilstm transformer] [--device cuda]
 
-One thread; a step is forward, backward, clipping, noise on every weight and plain descent; 20 words, vocabulary of
-8000. Figures are medians, each in a process of its own; ratios are to the plain step of nn.LSTM and nn.Linear. `heads`
-are linear layers on features at hand, `encoder + heads` the same with the frozen encoder (MiniLM's size) run in every
-step. The peak is that of the process less what it held before its first step. opacus's LSTM is its own, with linear
-cells.
+Ours is the pipeline's own step, `PrivateTraining.step`, from the Poisson sample to the optimiser: sorted by length,
+masks of dropout and noise on every weight from a secret keystream. The others are given batches of the expected size
+and draw masks and noise from torch. Plain descent; 20 words, vocabulary of 8000, the same dropout for all. Figures are
+medians, each in a process of its own; ratios are to the plain step of nn.LSTM and nn.Linear. `heads` are the
+pipeline's default heads on features at hand, `encoder + heads` the same with the frozen encoder (MiniLM's size) run in
+every step. On a processor: one thread, its time, and the peak of the process less what it held before its first step;
+on cuda wall time and the peak of what torch held, with our noise and samples made on the processor. opacus's LSTM is
+its own, with linear cells.
 """
 
 import argparse
@@ -28,54 +31,51 @@ from torch import nn
 from torch.nn import functional
 
 from components.language.bilstm import BiLSTM
+from components.language.frozen import FrozenModel
 from components.language.heads import Heads
+from components.language.model import FrozenParameters
 from components.language.transformer import Encoder, Transformer
-from components.privacy.bookkeeping import bookkeeping
-from components.privacy.clipping import Automatic, weights_of
-from components.privacy.noise import with_noise
-from components.privacy.randomness import SecureRandomness
+from components.privacy import BookKeeping, Plan, PrivateTraining, Utterances
 
-WORDS, VOCABULARY, INTENTS, TAGS, WIDTH = 20, 8000, 42, 73, 384
+WORDS, VOCABULARY, INTENTS, TAGS, ENCODER_WIDTH = 20, 8000, 42, 73, 384
+SHAPE = FrozenParameters()
 METHODS = ("plain", "ours", "hooks", "ghost", "functorch")
 LARGEST = {"hooks": 256, "functorch": 256}
 """Batches above would take tens of gigabytes: a gradient of the whole model for each example."""
 
 
-class FrozenEncoder(nn.Module):
-    """A frozen encoder of MiniLM's size under linear heads."""
-
-    def __init__(self):
-        super().__init__()
-        self.encoder = Encoder(VOCABULARY, width=WIDTH, layers=6, heads=12, inner=4 * WIDTH, positions=64)
-        self.encoder.requires_grad_(False)
-        self.heads = Heads(WIDTH, INTENTS, TAGS)
-
-    def forward(self, tokens, mask):
-        with torch.no_grad():
-            features = self.encoder(tokens, mask)
-        return self.heads(features, mask)
-
-
-def model_of(kind: str) -> nn.Module:
+def model_of(kind: str, dropout: float) -> nn.Module:
     match kind:
         case "bilstm":
-            return BiLSTM(VOCABULARY, INTENTS, TAGS, embedding=128, hidden=128, dropout=0.1)
+            return BiLSTM(VOCABULARY, INTENTS, TAGS, embedding=128, hidden=128, dropout=dropout)
         case "transformer":
             return Transformer(
-                VOCABULARY, INTENTS, TAGS, width=128, layers=2, heads=4, inner=512, positions=64, dropout=0.1
+                VOCABULARY, INTENTS, TAGS, width=128, layers=2, heads=4, inner=512, positions=64, dropout=dropout
             )
-        case "heads":
-            return Heads(WIDTH, INTENTS, TAGS)
-        case _:
-            return FrozenEncoder()
+    heads = Heads(
+        SHAPE.width,
+        INTENTS,
+        TAGS,
+        neighbours=SHAPE.neighbours,
+        context=SHAPE.context,
+        hidden=SHAPE.hidden,
+        dropout=dropout,
+    )
+    if kind == "heads":
+        return heads
+    encoder = Encoder(
+        VOCABULARY, width=ENCODER_WIDTH, layers=6, heads=12, inner=4 * ENCODER_WIDTH, positions=64
+    ).requires_grad_(False)
+    return FrozenModel(encoder, nn.Linear(len(SHAPE.layers) * ENCODER_WIDTH, SHAPE.width), heads, SHAPE.layers)
 
 
-def batch_of(kind: str, size: int) -> tuple[torch.Tensor, ...]:
+def batch_of(kind: str, size: int, device: str) -> tuple[torch.Tensor, ...]:
     """Inputs, mask, intents and tags."""
     words = torch.randint(0, VOCABULARY, (size, WORDS))
-    inputs = torch.randn(size, WORDS, WIDTH) if kind == "heads" else words
+    inputs = torch.randn(size, WORDS, SHAPE.width) if kind == "heads" else words
     mask = torch.ones(size, WORDS, dtype=torch.bool)
-    return inputs, mask, torch.randint(0, INTENTS, (size,)), torch.randint(0, TAGS, (size, WORDS))
+    batch = inputs, mask, torch.randint(0, INTENTS, (size,)), torch.randint(0, TAGS, (size, WORDS))
+    return tuple(part.to(device) for part in batch)
 
 
 def losses(outputs, intents, tags) -> torch.Tensor:
@@ -99,13 +99,9 @@ def step_of(method: str, model: nn.Module, batch: tuple):
     inputs, mask, *targets = batch
     size = len(mask)
     if method in ("plain", "ours"):
-        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.SGD(parameters, 1e-6)
-        return _plain(model, optimizer, batch) if method == "plain" else _ours(model, optimizer, parameters, batch)
-    model = ModuleValidator.fix(model).train()
-    for layer in model.modules():
-        if isinstance(layer, nn.Dropout):
-            layer.p = 0.0
+        optimizer = torch.optim.SGD([parameter for parameter in model.parameters() if parameter.requires_grad], 1e-6)
+        return (_plain if method == "plain" else _ours)(model, optimizer, batch)
+    model = ModuleValidator.fix(model).train().to(mask.device)
     ghost = method == "ghost"
     if ghost:
         wrapped = GradSampleModuleFastGradientClipping(model, max_grad_norm=1.0, use_ghost_clipping=True)
@@ -139,40 +135,51 @@ def _plain(model, optimizer, batch):
     return step
 
 
-def _ours(model, optimizer, parameters, batch):
-    inputs, mask, *targets = batch
-    randomness, clipping, size = SecureRandomness(), Automatic(), len(mask)
+def _ours(model, optimizer, batch):
+    """As the pipeline takes it: a sample of twice as many utterances, each with probability one half."""
+    inputs, mask, *targets = (torch.cat([part, part]) for part in batch)
+    size = len(mask)
 
-    def step():
-        total = {}
-        for start in range(0, size, 256):
-            part = slice(start, start + 256)
-            with bookkeeping(model, len(mask[part])) as tape:
-                losses(model(inputs[part], mask[part]), *(target[part] for target in targets)).sum().backward()
-            for parameter, gradient in tape.weighted_sum(weights_of(clipping, tape.norms())).items():
-                total[parameter] = total[parameter].add_(gradient) if parameter in total else gradient
-        noisy = with_noise(total, parameters, noise_multiplier=1.0, sensitivity=1.0, randomness=randomness)
-        for parameter, gradient in noisy.items():
-            parameter.grad = gradient.div_(size)
-        optimizer.step()
+    def of_rows(model, rows):
+        rows = rows.to(mask.device)
+        return losses(model(inputs[rows], mask[rows]), *(target[rows] for target in targets))
 
-    return step
+    private = PrivateTraining(
+        model,
+        optimizer,
+        of_rows,
+        units=Utterances(size),
+        plan=Plan((1.0,), 0.5, 1_000_000, 1e-6),
+        engine=BookKeeping(lengths=np.full(size, WORDS)),
+    )
+    samples = private.epoch()
+    return lambda: private.step(next(samples))
 
 
-def measure(method: str, kind: str, size: int, repeats: int) -> dict[str, float]:
-    """Processor seconds of a step, and the memory it took, in this process."""
+def measure(method: str, kind: str, size: int, options: argparse.Namespace) -> dict[str, float]:
+    """Seconds of a step, and the memory it took, in this process."""
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    step = step_of(method, model_of(kind), batch_of(kind, size))
-    before = memory("VmRSS")
+    on_processor = options.device == "cpu"
+    clock = time.process_time if on_processor else _finished
+    model = model_of(kind, options.dropout).to(options.device).train()
+    step = step_of(method, model, batch_of(kind, size, options.device))
+    before = memory("VmRSS") if on_processor else torch.cuda.memory_allocated() / 2**20
     step()
     times = []
-    for _ in range(repeats):
-        started = time.process_time()
+    for _ in range(options.repeats):
+        started = clock()
         step()
-        times.append(time.process_time() - started)
-    return {"seconds": float(np.median(times)), "peak": memory("VmHWM") - before}
+        times.append(clock() - started)
+    peak = memory("VmHWM") if on_processor else torch.cuda.max_memory_allocated() / 2**20
+    return {"seconds": float(np.median(times)), "peak": peak - before}
+
+
+def _finished() -> float:
+    """The time, once everything that was asked of the device is done."""
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def memory(field: str) -> float:
@@ -187,13 +194,16 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["bilstm", "transformer", "heads", "encoder + heads"])
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         method, kind, size = options.one
-        print(json.dumps(measure(method, kind, int(size), options.repeats)))
+        print(json.dumps(measure(method, kind, int(size), options)))
         return
-    print("processor milliseconds a step on one thread, ratio to plain, peak MB")
+    what = "processor milliseconds a step on one thread" if options.device == "cpu" else "milliseconds a step"
+    print(f"{what}, ratio to plain, peak MB; dropout {options.dropout:g}")
     print(f"{'model, batch':24}" + "".join(f"{name:>24}" for name in options.methods))
     for kind in options.models:
         for size in options.batches:
@@ -202,16 +212,8 @@ def main() -> None:
                 if size > LARGEST.get(method, size):
                     cells.append("-")
                     continue
-                command = [
-                    sys.executable,
-                    __file__,
-                    "--repeats",
-                    str(options.repeats),
-                    "--one",
-                    method,
-                    kind,
-                    str(size),
-                ]
+                command = [sys.executable, __file__, "--one", method, kind, str(size)]
+                command += [f"--{name}={getattr(options, name)}" for name in ("repeats", "dropout", "device")]
                 done = subprocess.run(command, capture_output=True, text=True)
                 if done.returncode:
                     cells.append((done.stderr.strip().splitlines() or ["killed"])[-1][:22])

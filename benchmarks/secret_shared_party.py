@@ -10,7 +10,7 @@ import numpy as np
 from components.boosting.parameters import BoostingParameters
 from components.boosting.secret_shared import Agreement, Block, FeatureShape, Holding, open_model, train
 from components.boosting.secret_shared.booster import to_booster
-from components.mpc.process import main
+from components.mpc.process import highest_memory, main
 from components.mpc.programs import program
 
 SIGNAL = 4
@@ -76,7 +76,7 @@ def train_drawn(engine, task):
             {
                 "cpu": used.ru_utime + used.ru_stime,
                 "wall": time.monotonic(),
-                "peak": used.ru_maxrss * 1024,
+                "peak": highest_memory(),
                 "rounds": traffic.rounds if traffic else 0,
                 "sent": traffic.sent if traffic else 0,
                 "dealt": traffic.dealt if traffic else 0,
