@@ -18,7 +18,6 @@ import tempfile
 import threading
 import time
 import urllib.request
-from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -78,9 +77,9 @@ def ask_all(port: int, name: str, queries: list[tuple[bytes, str]], count: int) 
 
 
 def processor_seconds(pids: list[int]) -> float:
-    """Time on a processor of all threads of processes."""
-    clocks = [Path(clock) for pid in pids for clock in glob(f"/proc/{pid}/task/*/schedstat")]
-    return sum(int(clock.read_text().split()[0]) for clock in clocks) / 1e9
+    """Time on a processor of all threads of processes, those that have ended among them."""
+    # The clock of another process, as clock_getcpuclockid(3) makes it: 2 stands for its scheduler's time.
+    return sum(time.clock_gettime(~pid << 3 | 2) for pid in pids)
 
 
 def started(folder: Path, workers: int) -> tuple[subprocess.Popen, int, list[int]]:

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import xgboost
 
-from components.boosting.model import class_order, from_document
+from components.boosting.document import class_order
+from components.boosting.model import from_document
 from components.boosting.modes import TrainingRecord
 from components.boosting.parameters import BoostingParameters
 from components.boosting.secret_shared import LEAKAGE, Agreement

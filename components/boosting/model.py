@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 import xgboost
 
+from components.boosting.document import class_order
 from components.boosting.parameters import LINKS, objective_of
-from components.data.schema import BinaryLabel, Label, MulticlassLabel
 from components.data.table import Table
 from components.errors import InvalidInput
 
@@ -140,17 +140,6 @@ def require_updatable(booster: xgboost.Booster, table: Table) -> None:
             f"the model's classes are {form.classes}, those of label '{label.column}' are {class_order(label)}; "
             "restore their order in the schema, or retrain without a champion"
         )
-
-
-def class_order(label: Label) -> str | None:
-    """What a model notes as its attribute `classes`, so that scores of another order are never mixed with its own."""
-    match label:
-        case BinaryLabel(positive=positive):
-            return json.dumps([positive])
-        case MulticlassLabel(classes=classes):
-            return json.dumps(classes)
-        case _:
-            return None
 
 
 def up_to_best(booster: xgboost.Booster) -> xgboost.Booster:

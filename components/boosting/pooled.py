@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import xgboost
 
-from components.boosting.model import class_order, require_fits, up_to_best
+from components.boosting.document import class_order
+from components.boosting.model import require_fits, up_to_best
 from components.boosting.parameters import MAX_BIN, BoostingParameters
 from components.data.table import Table
 from components.errors import InvalidInput

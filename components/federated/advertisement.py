@@ -1,11 +1,10 @@
 """Step 1: a member's fresh public keys for a batch, signed with the key of its certificate.
 
-One key to seal shares with, and for each sum one to agree on masks with and a commitment to the seed of its own mask.
-The collector can drop an advertisement but not make one. All that follows is bound to the digest of the advertisements
-a member was shown, so that two members who were shown different ones notice before anything is revealed.
+One key to seal shares with, one to agree on masks with, and a commitment to the seed of the member's own mask. The
+collector can drop an advertisement but not make one. All that follows is bound to the digest of the advertisements a
+member was shown, so that two members who were shown different ones notice before anything is revealed.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,12 +26,12 @@ _PURPOSE = "advertisement"
 
 @dataclass(frozen=True)
 class Advertisement:
-    """Public keys of `name`, one mask key and one commitment a sum; `encoded` is the message they came in."""
+    """Public keys of `name` and the commitment to its seed; `encoded` is the message they came in."""
 
     name: str
     sealing: bytes
-    masking: tuple[bytes, ...]
-    commitments: tuple[bytes, ...]
+    masking: bytes
+    commitment: bytes
     signer: ec.EllipticCurvePublicKey
     encoded: bytes
 
@@ -56,24 +55,17 @@ class Agreement:
         return pack(LIST, {}, [one.encoded for one in self.advertisements])
 
 
-def advertise(
-    identity: Identity,
-    batch: Batch,
-    *,
-    sealing: bytearray,
-    masking: Iterable[bytearray],
-    seeds: Iterable[bytearray],
-) -> bytes:
-    """The signed message with the public keys of these secrets and the commitments to the seeds."""
-    keys = public_of(sealing) + b"".join(map(public_of, masking))
-    commitments = b"".join(commitment(batch, message, identity.name, bytes(seed)) for message, seed in enumerate(seeds))
-    signature = identity.sign(_PURPOSE, bind(batch.digest, identity.name, keys, commitments))
-    return pack(KIND, {"name": identity.name}, [identity.certificate, keys, commitments, signature])
+def advertise(identity: Identity, batch: Batch, *, sealing: bytearray, masking: bytearray, seed: bytearray) -> bytes:
+    """The signed message with the public keys of two secrets and the commitment to the seed."""
+    keys = public_of(sealing) + public_of(masking)
+    committed = commitment(batch, identity.name, bytes(seed))
+    signature = identity.sign(_PURPOSE, bind(batch.digest, identity.name, keys, committed))
+    return pack(KIND, {"name": identity.name}, [identity.certificate, keys, committed, signature])
 
 
-def commitment(batch: Batch, message: int, name: str, seed: bytes) -> bytes:
+def commitment(batch: Batch, name: str, seed: bytes) -> bytes:
     """SHA-256 of a seed of 256 random bits: binds to it and says nothing of it."""
-    return digest("commitment", batch.digest, message, name, seed)
+    return digest("commitment", batch.digest, name, seed)
 
 
 def read_advertisement(content: Octets, batch: Batch, *, sender: str, authority: x509.Certificate) -> Advertisement:
@@ -85,18 +77,17 @@ def read_advertisement(content: Octets, batch: Batch, *, sender: str, authority:
         It is damaged, of another batch or of a stranger, or signed by somebody else.
     """
     document, parts = unpack(content, KIND, sender=sender)
-    name, sizes = document.get("name"), [(1 + batch.messages) * PUBLIC_BYTES, batch.messages * COMMITMENT_BYTES]
+    name, sizes = document.get("name"), [2 * PUBLIC_BYTES, COMMITMENT_BYTES]
     if name not in batch.members or len(parts) != 4 or [len(part) for part in parts[1:3]] != sizes:
         raise ProtocolViolation(sender, "sent keys that do not fit this batch")
-    certificate, keys, commitments, signature = map(bytes, parts)
+    certificate, keys, committed, signature = map(bytes, parts)
     signer = verified_key(name, certificate, authority)
-    if not signed_by(signer, signature, _PURPOSE, bind(batch.digest, name, keys, commitments)):
+    if not signed_by(signer, signature, _PURPOSE, bind(batch.digest, name, keys, committed)):
         raise ProtocolViolation(name, "did not sign the keys that are said to be its own for this batch")
-    sealing, *masking = _cut(keys, PUBLIC_BYTES)
-    if not all(map(is_usable, (sealing, *masking))):
+    sealing, masking = keys[:PUBLIC_BYTES], keys[PUBLIC_BYTES:]
+    if not (is_usable(sealing) and is_usable(masking)):
         raise ProtocolViolation(name, "advertised a key with which anybody could agree")
-    committed = _cut(commitments, COMMITMENT_BYTES)
-    return Advertisement(name, sealing, tuple(masking), tuple(committed), signer, bytes(content))
+    return Advertisement(name, sealing, masking, committed, signer, bytes(content))
 
 
 def read_agreement(content: Octets, batch: Batch, *, sender: str, authority: x509.Certificate) -> Agreement:
@@ -112,13 +103,9 @@ def read_agreement(content: Octets, batch: Batch, *, sender: str, authority: x50
     names = [one.name for one in found]
     if document or names != sorted(set(names)):
         raise ProtocolViolation(sender, "sent a list that names somebody twice or out of order")
-    keys = [key for one in found for key in (one.sealing, *one.masking)]
+    keys = [key for one in found for key in (one.sealing, one.masking)]
     if len(set(keys)) < len(keys):
         raise ProtocolViolation(sender, "sent a list in which a key is used twice")
     if len(found) < batch.threshold:
         raise ProtocolViolation(sender, f"goes on with {len(found)} members where {batch.threshold} are needed")
     return Agreement(batch, found)
-
-
-def _cut(octets: bytes, size: int) -> list[bytes]:
-    return [octets[start : start + size] for start in range(0, len(octets), size)]

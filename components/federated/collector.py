@@ -1,7 +1,8 @@
 """The collector's side of secure aggregation: it relays, adds, and learns a sum and who is in it, nothing else.
 
-A `Collection` is one batch, a `Summing` one sum of it. Both take the answers one by one, as they come, and are closed
-when it has waited long enough: whoever has not answered by then is lost, and whoever answered wrongly is named.
+A `Collection` is one batch; its first sum is a `FirstSum`, which settles of whom the batch is, the others are each a
+`LaterSum`. All take the answers one by one, as they come, and are closed when it has waited long enough: whoever has
+not answered by then is lost, and whoever answered wrongly is named.
 Source: Bonawitz et al. 2017, figure 4.
 """
 
@@ -29,6 +30,7 @@ from components.federated.context import (
     SURVIVORS,
     add_pair_mask,
     own_mask_key,
+    pair_key,
     statement,
 )
 from components.federated.frame import Octets, pack, unpack
@@ -36,7 +38,7 @@ from components.federated.identity import signed_by
 from components.federated.keys import TAG_BYTES, public_of
 from components.federated.mask import WORD, subtract_mask
 from components.federated.shamir import SHARE_BYTES, combine, interpolate
-from components.federated.violation import ProtocolViolation, TooFewMembers
+from components.federated.violation import MembersChanged, ProtocolViolation, TooFewMembers
 
 _ATTEMPTS = 2000
 
@@ -73,6 +75,7 @@ class Collection:
         self.batch, self._authority = batch, authority
         self.agreement: Agreement | None = None
         self.sharers: tuple[str, ...] = ()
+        self.survivors: tuple[str, ...] = ()
         self.received = self.sent = 0
         self._advertised: dict[str, Advertisement] = {}
         self._shares: dict[str, dict[str, bytes]] = {}
@@ -108,7 +111,7 @@ class Collection:
             raise ProtocolViolation(name, "dealt shares twice, too late or unasked")
         document, sealed = unpack(content, SHARES, sender=name)
         others = [other for other in self.agreement.by_name if other != name]
-        size = 2 * self.batch.messages * SHARE_BYTES + TAG_BYTES
+        size = 2 * SHARE_BYTES + TAG_BYTES
         if document != {"to": others} or [len(part) for part in sealed] != [size] * len(others):
             raise ProtocolViolation(name, "dealt shares that do not fit this batch")
         self._shares[name] = dict(zip(others, map(bytes, sealed), strict=True))
@@ -126,12 +129,14 @@ class Collection:
         self.sent += sum(map(len, deliveries.values()))
         return deliveries
 
-    def sum(self, message: int, length: int) -> "Summing":
-        """Begin a sum of vectors of `length` words; each message can be summed once."""
+    def sum(self, message: int, length: int) -> "FirstSum | LaterSum":
+        """Begin a sum of vectors of `length` words; each message can be summed once, and after the first is closed."""
         if not self.sharers or message not in range(self.batch.messages) or message in self._summed:
             raise InvalidInput(f"sum {message} of batch {self.batch.number} was begun before, or is not in the batch")
+        if self._summed and not self.survivors:
+            raise InvalidInput(f"the first sum of batch {self.batch.number} was not finished; begin another batch")
         self._summed.add(message)
-        return Summing(self, message, length)
+        return (LaterSum if self.survivors else FirstSum)(self, message, length)
 
     def _enough(self, there: dict, what: str) -> None:
         if len(there) < self.batch.threshold:
@@ -141,30 +146,85 @@ class Collection:
             )
 
 
-class Summing:
-    """One sum: masked vectors, then signatures on who survived, then the shares that take the masks away."""
+class _Summing:
+    """One sum: vectors are added as they come, and not kept. `of` are those who may give one."""
 
-    def __init__(self, collection: Collection, message: int, length: int):
-        self.batch, self.agreement, self.sharers = collection.batch, collection.agreement, collection.sharers
-        self.message, self.length = message, length
-        self.survivors: tuple[str, ...] = ()
+    def __init__(self, collection: Collection, message: int, length: int, of: tuple[str, ...]):
+        self.collection, self.batch, self.agreement = collection, collection.batch, collection.agreement
+        self.message, self.length, self.of = message, length, of
         self.received = self.sent = 0
-        self._total = np.zeros(length, dtype=WORD)
         self.masked_by: set[str] = set()
-        self._signatures: dict[str, bytes] = {}
-        self._relayed = False
-        self._revealed: dict[str, dict[str, bytes]] = {}
+        self._total, self._is_closed = np.zeros(length, dtype=WORD), False
 
     def masked(self, name: str, content: Octets) -> None:
-        """Take a member's masked vector; it is added and not kept."""
-        if self.survivors or name in self.masked_by or name not in self.sharers:
+        """Take a member's masked vector."""
+        if self._is_closed or name in self.masked_by or name not in self.of:
             raise ProtocolViolation(name, f"sent a vector for sum {self.message} twice, too late or unasked")
         part = self._part(content, MASKED, name, self.length * WORD.itemsize)
         np.add(self._total, np.frombuffer(part, dtype=WORD), out=self._total)
         self.masked_by.add(name)
 
+    @property
+    def _place(self) -> dict:
+        return {"agreement": self.agreement.digest.hex(), "message": self.message}
+
+    def _part(self, content: Octets, kind: str, name: str, size: int | None = None) -> memoryview:
+        document, parts = unpack(content, kind, sender=name)
+        if document != self._place or len(parts) != 1:
+            raise ProtocolViolation(name, f"sent a {kind} of another sum than {self.message}")
+        if size is not None and len(parts[0]) != size:
+            raise ProtocolViolation(
+                name, f"sent {len(parts[0])} bytes as {kind} for sum {self.message} where {size} are expected"
+            )
+        self.received += len(content)
+        return parts[0]
+
+    def _enough(self, there, what: str) -> None:
+        if len(there) < self.batch.threshold:
+            raise TooFewMembers(
+                f"sum {self.message} of batch {self.batch.number}: {len(there)} of {len(self.of)} members {what} "
+                f"where {self.batch.threshold} must; it is given up, and nothing of it is known"
+            )
+
+
+class LaterSum(_Summing):
+    """A sum of exactly those of the first: masks of pairs cancel, and nothing else has to be known."""
+
+    def __init__(self, collection: Collection, message: int, length: int):
+        super().__init__(collection, message, length, collection.survivors)
+
+    def close(self) -> Sum:
+        """The sum.
+
+        Raises
+        ------
+        TooFewMembers
+            Somebody's vector is missing (`MembersChanged` where enough are left), and with it the masks it shares with
+            the others.
+        """
+        self._is_closed = True
+        self._enough(self.masked_by, "sent their vectors")
+        if missing := sorted(set(self.of) - self.masked_by):
+            raise MembersChanged(
+                f"what was begun with {', '.join(self.of)} cannot go on without '{missing[0]}': sum {self.message} of "
+                f"batch {self.batch.number} is given up, and nothing of it is known; start '{missing[0]}' again"
+            )
+        return Sum(self._total, self.message, self.batch.members, self.of, (), self.received, self.sent)
+
+
+class FirstSum(_Summing):
+    """The sum that settles the survivors: masked vectors, signatures on who gave one, shares that take masks away."""
+
+    def __init__(self, collection: Collection, message: int, length: int):
+        super().__init__(collection, message, length, collection.sharers)
+        self.survivors: tuple[str, ...] = ()
+        self._signatures: dict[str, bytes] = {}
+        self._relayed = False
+        self._revealed: dict[str, dict[str, bytes]] = {}
+
     def close_masked(self) -> bytes:
         """For the survivors: who they are."""
+        self._is_closed = True
         self._enough(self.masked_by, "sent their vectors")
         self.survivors = tuple(sorted(self.masked_by))
         return self._to(self.survivors, pack(SURVIVING, {**self._place, "survivors": list(self.survivors)}))
@@ -174,7 +234,7 @@ class Summing:
         if self._relayed or name in self._signatures or name not in self.survivors:
             raise ProtocolViolation(name, f"signed sum {self.message} twice, too late or unasked")
         signature = bytes(self._part(content, SIGNED, name))
-        said = statement(self.agreement.digest, self.message, self.sharers, self.survivors)
+        said = statement(self.agreement.digest, self.message, self.of, self.survivors)
         if not signed_by(self.agreement.by_name[name].signer, signature, SURVIVORS, said):
             raise ProtocolViolation(name, f"did not sign the survivors of sum {self.message}")
         self._signatures[name] = signature
@@ -190,34 +250,35 @@ class Summing:
         """Take a survivor's shares."""
         if not self._relayed or name in self._revealed or name not in self._signatures:
             raise ProtocolViolation(name, f"revealed shares for sum {self.message} twice or unasked")
-        part = bytes(self._part(content, REVEALED, name, SHARE_BYTES * len(self.sharers)))
+        part = bytes(self._part(content, REVEALED, name, SHARE_BYTES * len(self.of)))
         self._revealed[name] = {
-            owner: part[SHARE_BYTES * at : SHARE_BYTES * (at + 1)] for at, owner in enumerate(self.sharers)
+            owner: part[SHARE_BYTES * at : SHARE_BYTES * (at + 1)] for at, owner in enumerate(self.of)
         }
 
-    def close_revealed(self) -> Sum:
+    def close(self) -> Sum:
         """The sum: every mask that did not cancel is computed again and taken away."""
         self._enough(self._revealed, "revealed their shares")
-        total, place = self._total, {"agreement": self.agreement.digest, "message": self.message}
+        total, digest = self._total, self.agreement.digest
         disputed: set[tuple[str, str]] = set()
-        for lost in sorted(set(self.sharers) - set(self.survivors)):
+        for lost in sorted(set(self.of) - set(self.survivors)):
             secret = self._recovered(lost, partial(self._opens, lost), disputed)
             for name in self.survivors:
-                theirs = self.agreement.by_name[name].masking[self.message]
-                add_pair_mask(total, secret, theirs, name=lost, peer=name, **place)
+                theirs = self.agreement.by_name[name].masking
+                key = pair_key(secret, theirs, agreement=digest, name=lost, peer=name)
+                add_pair_mask(total, key, message=self.message, name=lost, peer=name)
         for name in self.survivors:
             seed = self._recovered(name, partial(self._commits, name), disputed)
-            subtract_mask(total, own_mask_key(seed, name=name, **place))
+            subtract_mask(total, own_mask_key(seed, agreement=digest, message=self.message, name=name))
         self._revealed.clear()
+        self.collection.survivors = self.survivors
         who = (self.batch.members, self.survivors, tuple(sorted(disputed)))
         return Sum(total, self.message, *who, self.received, self.sent)
 
     def _opens(self, name: str, secret: bytes) -> bool:
-        return public_of(secret) == self.agreement.by_name[name].masking[self.message]
+        return public_of(secret) == self.agreement.by_name[name].masking
 
     def _commits(self, name: str, seed: bytes) -> bool:
-        committed = self.agreement.by_name[name].commitments[self.message]
-        return commitment(self.batch, self.message, name, seed) == committed
+        return commitment(self.batch, name, seed) == self.agreement.by_name[name].commitment
 
     def _recovered(self, dealer: str, fits: Callable[[bytes], bool], disputed: set[tuple[str, str]]) -> bytes:
         """A secret of `dealer`, from t shares that give what it advertised; shares that do not are disputed."""
@@ -235,31 +296,9 @@ class Summing:
             f"dealt wrong shares for sum {self.message}, or one of {', '.join(self._revealed)} gave them back wrong",
         )
 
-    @property
-    def _place(self) -> dict:
-        return {"agreement": self.agreement.digest.hex(), "message": self.message}
-
-    def _part(self, content: Octets, kind: str, name: str, size: int | None = None) -> memoryview:
-        document, parts = unpack(content, kind, sender=name)
-        if document != self._place or len(parts) != 1:
-            raise ProtocolViolation(name, f"sent a {kind} of another sum than {self.message}")
-        if size is not None and len(parts[0]) != size:
-            raise ProtocolViolation(
-                name, f"sent {len(parts[0])} bytes as {kind} for sum {self.message} where {size} are expected"
-            )
-        self.received += len(content)
-        return parts[0]
-
     def _to(self, names, content: bytes) -> bytes:
         self.sent += len(content) * len(names)
         return content
-
-    def _enough(self, there, what: str) -> None:
-        if len(there) < self.batch.threshold:
-            raise TooFewMembers(
-                f"sum {self.message} of batch {self.batch.number}: {len(there)} of {len(self.sharers)} members {what} "
-                f"where {self.batch.threshold} must; it is given up, and nothing of it is known"
-            )
 
 
 def _subsets(points: list[int], size: int) -> Iterator[tuple[int, ...]]:

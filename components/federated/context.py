@@ -1,7 +1,8 @@
 """What members and collector must compute alike: the key of each mask, and the sentence that survivors sign.
 
 Of a pair (u, v) with u before v in order of names, u adds the mask PRG(s_uv) and v subtracts it, so it is gone from
-the sum of both. Every key names agreement (hence run, batch and all public keys), message and pair.
+the sum of both. Every key names agreement (hence run, batch and all public keys) and pair, and the key of a mask the
+message too: no two masks have one key.
 """
 
 from collections.abc import Iterable
@@ -20,16 +21,14 @@ SURVIVORS = "survivors"
 """The purpose of a signature on a `statement`."""
 
 
-def add_pair_mask(
-    vector: np.ndarray, secret: bytes, public: bytes, *, agreement: bytes, message: int, name: str, peer: str
-) -> None:
-    """Add to `vector` what `name` adds for `peer`; with the two exchanged, what takes it away again.
+def pair_key(secret: bytes | bytearray, public: bytes, *, agreement: bytes, name: str, peer: str) -> bytes:
+    """The key of a pair for one batch; `secret` is of one of the two and `public` of the other."""
+    return agree(secret, public, bind("pair", agreement, *sorted((name, peer))))
 
-    `secret` is of one of the two and `public` of the other.
-    """
-    first, second = sorted((name, peer))
-    key = agree(secret, public, bind("pair mask", agreement, message, first, second))
-    (add_mask if name == first else subtract_mask)(vector, key)
+
+def add_pair_mask(vector: np.ndarray, key: bytes | bytearray, *, message: int, name: str, peer: str) -> None:
+    """Add to `vector` what `name` adds for `peer`; with the two exchanged, what takes it away again."""
+    (add_mask if name < peer else subtract_mask)(vector, derive(key, bind("pair mask", message)))
 
 
 def own_mask_key(seed: bytes, *, agreement: bytes, message: int, name: str) -> bytes:

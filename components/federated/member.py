@@ -1,8 +1,9 @@
-"""A member's side of secure aggregation: five answers, each given once, and the refusals that keep its vector secret.
+"""A member's side of secure aggregation: its answers, each given once, and the refusals that keep its vector secret.
 
 It trusts its own configuration and the authority's certificate; of what the collector sends it believes what others
 signed. A refusal ends its part in the batch: nothing more is answered, and all secrets of the batch are overwritten.
-Source: Bonawitz et al. 2017, figure 4 (active adversaries), with keys of their own for every sum.
+Source: Bonawitz et al. 2017, figure 4 (active adversaries), for the first sum of a batch; the others are of the same
+members or of nobody, and need masks of pairs alone.
 """
 
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from components.federated.context import (
     SURVIVORS,
     add_pair_mask,
     own_mask_key,
+    pair_key,
     sealing_context,
     statement,
 )
@@ -39,24 +41,34 @@ from components.federated.violation import ProtocolViolation
 
 @dataclass(repr=False)
 class _Held:
-    """What a member keeps of one batch; `dealt` are the shares others dealt it, `stage` how far a message is."""
+    """What a member keeps of one batch: secrets of its own, `dealt` shares of others', and how far the batch is.
+
+    `asked` are the sums it gave to, `first` the first of them; `signed` the survivors of that sum as this member signed
+    them, `settled` the same once enough others have.
+    """
 
     batch: Batch
     sealing: bytearray
-    masking: list[bytearray]
-    seeds: list[bytearray]
+    masking: bytearray
+    seed: bytearray
     advertised: bytes
     agreement: Agreement | None = None
     sharers: tuple[str, ...] = ()
     dealt: dict[str, bytearray] = field(default_factory=dict)
-    stage: dict[int, str] = field(default_factory=dict)
-    signed: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    pairs: dict[str, bytearray] = field(default_factory=dict)
+    asked: set[int] = field(default_factory=set)
+    first: int = -1
+    signed: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()
 
-    def share(self, message: int, dealer: str, *, of_seed: bool) -> bytes:
-        """One of the two shares that `dealer` dealt for a message; the other is overwritten with it."""
-        both = slice(2 * message * SHARE_BYTES, 2 * (message + 1) * SHARE_BYTES)
-        shares = bytes(self.dealt[dealer][both])
-        self.dealt[dealer][both] = bytes(len(shares))
+    @property
+    def secrets(self) -> list[bytearray]:
+        return [self.sealing, self.masking, self.seed, *self.dealt.values(), *self.pairs.values()]
+
+    def share(self, dealer: str, *, of_seed: bool) -> bytes:
+        """One of the two shares of `dealer`; both are overwritten."""
+        shares = bytes(self.dealt[dealer])
+        erase(self.dealt[dealer])
         return shares[SHARE_BYTES:] if of_seed else shares[:SHARE_BYTES]
 
 
@@ -128,10 +140,9 @@ class Member:
         if batch.number <= self._last:
             raise self._refusal(f"announced batch {batch.number} after batch {self._last}")
         self._last = batch.number
-        sealing, *secrets = (fresh_secret() for _ in range(1 + 2 * batch.messages))
-        masking, seeds = secrets[: batch.messages], secrets[batch.messages :]
-        advertised = advertise(self._identity, batch, sealing=sealing, masking=masking, seeds=seeds)
-        self._held = _Held(batch, sealing, masking, seeds, advertised)
+        sealing, masking, seed = fresh_secret(), fresh_secret(), fresh_secret()
+        advertised = advertise(self._identity, batch, sealing=sealing, masking=masking, seed=seed)
+        self._held = _Held(batch, sealing, masking, seed, advertised)
         return advertised
 
     @property
@@ -149,7 +160,7 @@ class Member:
 
     @_fails_closed
     def share(self, advertisements: Octets) -> bytes:
-        """Step 2: deal every secret to all that advertised, sealed to each."""
+        """Step 2: deal the masking key and the seed to all that advertised, sealed to each."""
         held = self._current()
         if held.agreement is not None:
             raise self._refusal("asked for the shares of a batch twice")
@@ -161,18 +172,17 @@ class Member:
         names = list(agreement.by_name)
         points = [held.batch.point(name) for name in names]
         dealt = dict.fromkeys(names, b"")
-        for secrets in zip(held.masking, held.seeds, strict=True):
-            for secret in secrets:
-                shares = split(bytes(secret), threshold=held.batch.threshold, points=points)
-                for name, point in zip(names, points, strict=True):
-                    dealt[name] += shares[point]
+        for secret in (held.masking, held.seed):
+            shares = split(bytes(secret), threshold=held.batch.threshold, points=points)
+            for name, point in zip(names, points, strict=True):
+                dealt[name] += shares[point]
         held.dealt[self.name] = bytearray(dealt.pop(self.name))
         sealed = [seal(*self._sealing(name, self.name, name), content) for name, content in dealt.items()]
         return pack(SHARES, {"to": list(dealt)}, sealed)
 
     @_fails_closed
     def receive(self, delivery: Octets) -> None:
-        """Step 3: open the shares that all who dealt sealed to this member."""
+        """Step 3: open the shares that all who dealt sealed to this member, and agree on a key with each."""
         held = self._current()
         if held.agreement is None or held.sharers:
             raise self._refusal("delivered shares out of order")
@@ -186,17 +196,22 @@ class Member:
             raise self._refusal("delivered shares of strangers, of somebody twice, or of too few")
         for dealer, content in zip(dealers, sealed, strict=True):
             opened = unseal(*self._sealing(dealer, dealer, self.name), bytes(content))
-            if opened is None or len(opened) != 2 * held.batch.messages * SHARE_BYTES:
+            if opened is None or len(opened) != 2 * SHARE_BYTES:
                 raise ProtocolViolation(dealer, f"or '{self._collector}' changed the shares for '{self.name}'")
             held.dealt[dealer] = bytearray(opened)
+            public = held.agreement.by_name[dealer].masking
+            place = {"agreement": held.agreement.digest, "name": self.name, "peer": dealer}
+            held.pairs[dealer] = bytearray(pair_key(held.masking, public, **place))
         erase(held.sealing)
+        erase(held.masking)
         held.sharers = sharers
 
     @_fails_closed
     def mask(self, message: int, vector: np.ndarray) -> bytes:
-        """Step 4, once a message: x + PRG(b) + sum over later v of PRG(s_v) - sum over earlier v of PRG(s_v), mod 2^64.
+        """Step 4, once a message: x + sum over later v of PRG(s_v) - sum over earlier v of PRG(s_v), mod 2^64.
 
-        The secrets of this message are overwritten: from here on the others have them in shares, and nobody else.
+        In the first sum v are all that dealt shares, and PRG(b) is added, whose seed from here on the others have in
+        shares, and nobody else. In all others v are those who gave to the first.
 
         Raises
         ------
@@ -204,71 +219,69 @@ class Member:
             `vector` is not a one-dimensional array of uint64.
         """
         held = self._current()
-        if not held.sharers or message not in range(held.batch.messages) or message in held.stage:
+        if not held.sharers or message not in range(held.batch.messages) or message in held.asked:
             raise self._refusal(f"asked for sum {message} of batch {held.batch.number} twice, or where there is none")
+        if held.asked and not held.settled:
+            raise self._refusal(f"asked for sum {message} before it was settled of whom sum {held.first} is")
         if vector.dtype != WORD or vector.ndim != 1 or not len(vector):
             raise InvalidInput(
                 f"the vector for sum {message} has shape {vector.shape} and type {vector.dtype}; give one row of uint64"
             )
-        held.stage[message] = MASKED
-        agreement, secret, seed = held.agreement, held.masking[message], held.seeds[message]
-        place = {"agreement": agreement.digest, "message": message}
         masked = np.array(vector, dtype=WORD)
-        add_mask(masked, own_mask_key(seed, name=self.name, **place))
-        for peer in held.sharers:
-            if peer != self.name:
-                public = agreement.by_name[peer].masking[message]
-                add_pair_mask(masked, secret, public, name=self.name, peer=peer, **place)
-        erase(secret)
-        erase(seed)
-        return pack(MASKED, {"agreement": agreement.digest.hex(), "message": message}, [masked.data.cast("B")])
+        if not held.asked:
+            held.first = message
+            add_mask(masked, own_mask_key(held.seed, agreement=held.agreement.digest, message=message, name=self.name))
+            erase(held.seed)
+        held.asked.add(message)
+        for peer, key in held.pairs.items():
+            add_pair_mask(masked, key, message=message, name=self.name, peer=peer)
+        return pack(MASKED, self._place(message), [masked.data.cast("B")])
 
     @_fails_closed
     def sign(self, survivors: Octets) -> bytes:
         """Step 5: put a name to the one set of survivors this member will ever reveal anything of this batch for."""
         held = self._current()
         document, parts = unpack(survivors, SURVIVING, sender=self._collector)
-        message, named = self._message(document, MASKED), self._names(document.get("survivors"))
+        named = self._names(document.get("survivors"))
+        self._require_of_first(document, done=not held.asked or bool(held.signed))
         if parts:
             raise self._refusal("sent damaged survivors")
         if sorted(set(named)) != named or not {self.name} <= set(named) <= set(held.sharers):
             raise self._refusal("named survivors that cannot be")
-        if any(before != tuple(named) for before in held.signed.values()):
-            raise self._refusal("wants other survivors than in an earlier sum of this batch, whose own they differ by")
         if len(named) < held.batch.threshold:
             raise self._refusal(f"wants to go on with {len(named)} survivors where {held.batch.threshold} are needed")
-        held.stage[message], held.signed[message] = SIGNED, tuple(named)
-        signature = self._identity.sign(SURVIVORS, self._statement(message))
-        return pack(SIGNED, {"agreement": held.agreement.digest.hex(), "message": message}, [signature])
+        held.signed = tuple(named)
+        return pack(SIGNED, self._place(held.first), [self._identity.sign(SURVIVORS, self._statement())])
 
     @_fails_closed
     def unmask(self, signatures: Octets) -> bytes:
         """Step 6: of each survivor the share of its seed, of each lost member that of its key; never both.
 
-        Only after t survivors have signed the very set this member signed.
+        Only after t survivors have signed the very set this member signed; all later sums are of that set.
         """
         held = self._current()
         document, parts = unpack(signatures, SIGNATURES, sender=self._collector)
-        message, signers = self._message(document, SIGNED), self._names(document.get("signers"))
-        survivors = held.signed[message]
-        if not set(signers) <= set(survivors) or len(parts) != len(signers):
+        signers = self._names(document.get("signers"))
+        self._require_of_first(document, done=not held.signed or bool(held.settled))
+        if not set(signers) <= set(held.signed) or len(parts) != len(signers):
             raise self._refusal("sent signatures of members that are no survivors")
         needed = held.batch.threshold
         if len(set(signers)) < max(needed, len(signers)):
             raise self._refusal(f"shows {len(set(signers))} signatures where {needed} different are needed")
         for name, signature in zip(signers, parts, strict=True):
             key = held.agreement.by_name[name].signer
-            if not signed_by(key, bytes(signature), SURVIVORS, self._statement(message)):
+            if not signed_by(key, bytes(signature), SURVIVORS, self._statement()):
                 raise self._refusal(f"has no signature of '{name}' on the survivors that '{self.name}' signed")
-        held.stage[message] = REVEALED
-        shares = b"".join(held.share(message, name, of_seed=name in survivors) for name in held.sharers)
-        return pack(REVEALED, {"agreement": held.agreement.digest.hex(), "message": message}, [shares])
+        held.settled = held.signed
+        for lost in held.pairs.keys() - set(held.settled):
+            erase(held.pairs.pop(lost))
+        shares = b"".join(held.share(name, of_seed=name in held.settled) for name in held.sharers)
+        return pack(REVEALED, self._place(held.first), [shares])
 
     def forget(self) -> None:
         """End the batch: overwrite every secret of it."""
         if self._held is not None:
-            held = self._held
-            for secret in (held.sealing, *held.masking, *held.seeds, *held.dealt.values()):
+            for secret in self._held.secrets:
                 erase(secret)
             self._held = None
 
@@ -285,17 +298,19 @@ class Member:
             raise self._refusal("sent a damaged list of names")
         return names
 
-    def _message(self, document: dict, stage: str) -> int:
-        """The message a frame speaks of, if it is of this agreement and has come to this stage."""
+    def _require_of_first(self, document: dict, *, done: bool) -> None:
+        """Refuse what is of another agreement or sum than the first, or comes before its time or again."""
         held, message = self._held, document.get("message")
         ours = held.agreement is not None and document.get("agreement") == held.agreement.digest.hex()
-        if not ours or type(message) is not int or held.stage.get(message) != stage:
+        if not ours or done or type(message) is not int or message != held.first:
             raise self._refusal(f"sent something for sum {message!r} of batch {held.batch.number} that is out of order")
-        return message
 
-    def _statement(self, message: int) -> bytes:
+    def _place(self, message: int) -> dict[str, Json]:
+        return {"agreement": self._held.agreement.digest.hex(), "message": message}
+
+    def _statement(self) -> bytes:
         held = self._held
-        return statement(held.agreement.digest, message, held.sharers, held.signed[message])
+        return statement(held.agreement.digest, held.first, held.sharers, held.signed)
 
     def _sealing(self, peer: str, sender: str, recipient: str) -> tuple[bytes, bytes]:
         """Key and context of what `sender` seals to `recipient`, one of whom is `peer`."""

@@ -1,15 +1,15 @@
 """Secure sums over the members of a federation: the protocol of `collector` and `member`, carried by `federation`.
 
-A batch costs two round trips for keys and shares, and three for each sum in it. All its sums are of the same members:
-those who gave to the first. Whoever is lost before is done without; whoever is lost later ends the batch, for a sum
-without it, beside one with it, would show what it gave. It may be in the next.
+A batch costs two round trips for keys and shares, three for its first sum and one for each other. All its sums are of
+the same members: those who gave to the first. Whoever is lost before is done without; whoever is lost later ends the
+batch, for a sum without it, beside one with it, would show what it gave. It may be in the next.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from components.federated.batch import Batch, survivors_of
 from components.federated.collector import Collection as Collecting
-from components.federated.collector import Sum
+from components.federated.collector import FirstSum, Sum
 from components.federated.content import Content
 from components.federated.federation import Federation
 from components.federated.frame import Octets
@@ -89,11 +89,12 @@ class SecureBatch:
             patience=federation.patience if patience is None else patience,
         )
         self.members = tuple(sorted(summing.masked_by))
-        survivors = summing.close_masked()
-        self._keep_to(self.members)
-        self.members = self._exchange("sign", self.members, survivors, summing.signed)
-        self.members = self._exchange("unmask", self.members, summing.close_signed(), summing.revealed)
-        return summing.close_revealed()
+        if isinstance(summing, FirstSum):
+            survivors = summing.close_masked()
+            self._keep_to(self.members)
+            self.members = self._exchange("sign", self.members, survivors, summing.signed)
+            self.members = self._exchange("unmask", self.members, summing.close_signed(), summing.revealed)
+        return summing.close()
 
     def _keep_to(self, members: tuple[str, ...]) -> None:
         """Give up a sum of other members than those it must be of."""

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from components.boosting.federated.agreement import Agreement, check_empty
+from components.boosting.federated.model import trained_document, written_model
 from components.boosting.federated.noise import counted_parts
 from components.boosting.federated.owner import RowsOfOwner
 from components.boosting.federated.progress import kept_in, read_progress
@@ -72,9 +73,6 @@ def grow(parties: Parties, task: Task) -> dict:
 
 
 def _aggregate(parties: Parties, task: Task, agreement: Agreement) -> dict:
-    # XGBoost takes a second to import, and owners have no use for it.
-    from components.boosting.federated.model import model_of, written_model
-
     kept, aggregator = task.folder / KEPT, parties.aggregator
     with Federation(
         aggregator.name,
@@ -88,7 +86,7 @@ def _aggregate(parties: Parties, task: Task, agreement: Agreement) -> dict:
         federation.gather(parties.gather)
         start = read_progress(kept)
         progress = train(federation, agreement, start=start, keep=kept_in(kept), said=task.report)
-        model = bytes(model_of(agreement, progress).save_raw("json")).decode()
+        model = json.dumps(trained_document(agreement, progress))
         before = federation.traffic
         federation.ask("learn", written_model(model), check=check_empty)
         told = sum(federation.traffic) - sum(before)

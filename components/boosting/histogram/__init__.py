@@ -17,9 +17,9 @@ _FROM = {
     "bin_columns": "bins",
     "bin_table": "bins",
     "cuts_of": "cuts",
+    "document_of": "booster",
     "intercept": "objective",
     "public_cuts": "cuts",
-    "to_booster": "booster",
     "train": "protocol",
 }
 

@@ -1,4 +1,4 @@
-"""The model that trees make: an ordinary XGBoost model, written as XGBoost writes it.
+"""The model that trees make, as the document of an ordinary XGBoost model.
 
 Gradient and hessian sums may be left out of what is published: from them, and from gains and weights of inner nodes,
 which follow from them, a small data set can be rebuilt in part. What is lost then is gain importance and path-dependent
@@ -9,43 +9,24 @@ Source: XGBoost 3.2, doc/model.schema; TimberStrike, arXiv 2506.07605 (what sums
 from collections.abc import Sequence
 
 import numpy as np
-import xgboost
 
+from components.boosting.document import model_document
 from components.boosting.histogram.terms import Terms
 from components.boosting.histogram.tree import Tree
-from components.boosting.model import from_document, to_document
 
 
-def to_booster(
-    terms: Terms, scores: np.ndarray, trees: Sequence[Tree], *, publish_sums: bool = True
-) -> xgboost.Booster:
+def document_of(
+    terms: Terms, scores: np.ndarray, trees: Sequence[Tree], *, classes: str | None = None, publish_sums: bool = True
+) -> dict:
     """The model of (outputs,) base scores and trees, which lie round by round, output by output."""
-    document = to_document(_without_trees(terms, scores))
-    rounds = len(trees) // terms.outputs
-    model = document["learner"]["gradient_booster"]["model"]
-    model |= {
-        "trees": [_tree_document(terms, tree, number, publish_sums) for number, tree in enumerate(trees)],
-        "tree_info": list(range(terms.outputs)) * rounds,
-        "iteration_indptr": list(range(0, len(trees) + 1, terms.outputs)),
-        "gbtree_model_param": model["gbtree_model_param"] | {"num_trees": str(len(trees))},
-    }
-    return from_document(document)
-
-
-def _without_trees(terms: Terms, scores: np.ndarray) -> xgboost.Booster:
-    """A model of XGBoost's own making: features, objective and intercept."""
-    settings = {"objective": terms.objective, "base_score": [float(score) for score in scores]}
-    if terms.objective == "multi:softprob":
-        settings["num_class"] = terms.outputs
-    rows = max(2, terms.outputs)
-    matrix = xgboost.DMatrix(
-        np.zeros((rows, len(terms.cuts)), dtype=np.float32),
-        np.arange(rows),
-        feature_names=list(terms.cuts.names),
+    return model_document(
+        terms.objective,
+        scores,
+        [_tree_document(terms, tree, number, publish_sums) for number, tree in enumerate(trees)],
+        features=terms.cuts.names,
         feature_types=terms.cuts.feature_types,
-        enable_categorical=True,
+        classes=classes,
     )
-    return xgboost.train(settings, matrix, 0)
 
 
 def _tree_document(terms: Terms, tree: Tree, number: int, publish_sums: bool) -> dict:

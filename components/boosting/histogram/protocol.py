@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import xgboost
 
-from components.boosting.histogram.booster import to_booster
+from components.boosting.histogram.booster import document_of
 from components.boosting.histogram.objective import intercept
 from components.boosting.histogram.planner import Planner
 from components.boosting.histogram.rows import Rows
 from components.boosting.histogram.terms import Terms
+from components.boosting.model import from_document
 from components.boosting.pooled import Progress
 from components.errors import InvalidInput
 
@@ -74,4 +75,4 @@ def train(
         if stopping and done - best_round >= stopping:
             break
     kept = (best_round + 1) * terms.outputs if stopping else len(trees)
-    return to_booster(terms, scores, trees[:kept], publish_sums=publish_sums)
+    return from_document(document_of(terms, scores, trees[:kept], publish_sums=publish_sums))

@@ -8,7 +8,8 @@ Source: XGBoost's model schema (doc/model.schema), version 3.2.
 import numpy as np
 import xgboost
 
-from components.boosting.model import from_document, to_document
+from components.boosting.document import model_document
+from components.boosting.model import from_document
 from components.boosting.secret_shared.agreement import Agreement
 from components.boosting.secret_shared.objective import scale_of
 from components.boosting.secret_shared.opened import OpenedModel
@@ -19,7 +20,6 @@ from components.boosting.secret_shared.train import drawn
 def to_booster(agreement: Agreement, opened: OpenedModel) -> xgboost.Booster:
     """The model as XGBoost would have saved it."""
     middle, half = scale_of(agreement) if agreement.objective == "reg:squarederror" else (0.0, 1.0)
-    document = to_document(_template(agreement, middle + half * opened.base))
     trees = []
     for number in range(len(opened.splits)):
         splits = candidate_splits(agreement, drawn(agreement, number)[1])
@@ -33,35 +33,15 @@ def to_booster(agreement: Agreement, opened: OpenedModel) -> xgboost.Booster:
                 opened.leaves[number, output] * half,
             )
             trees.append(tree.document(len(trees)))
-    model = document["learner"]["gradient_booster"]["model"]
-    ends = np.arange(len(opened.splits) + 1) * agreement.outputs
-    model |= {
-        "trees": trees,
-        "tree_info": list(range(agreement.outputs)) * len(opened.splits),
-        "iteration_indptr": ends.tolist(),
-        "gbtree_model_param": model["gbtree_model_param"] | {"num_trees": str(len(trees))},
-    }
-    return from_document(document)
-
-
-def _template(agreement: Agreement, base: np.ndarray) -> xgboost.Booster:
-    """A model of XGBoost's own making with no trees: features, objective and intercept."""
-    settings: dict = {"objective": agreement.objective}
-    if agreement.objective == "multi:softprob":
-        settings |= {"num_class": agreement.outputs, "base_score": base.tolist()}
-    elif agreement.objective == "binary:logistic":
-        settings["base_score"] = float(1 / (1 + np.exp(-base[0])))
-    else:
-        settings["base_score"] = float(base[0])
-    count = len(agreement.features)
-    rows = xgboost.DMatrix(
-        np.zeros((max(2, agreement.outputs), count), dtype=np.float32),
-        np.arange(max(2, agreement.outputs)) % max(2, agreement.outputs),
-        feature_names=[feature.name for feature in agreement.features],
+    base = middle + half * opened.base
+    document = model_document(
+        agreement.objective,
+        1 / (1 + np.exp(-base)) if agreement.objective == "binary:logistic" else base,
+        trees,
+        features=[feature.name for feature in agreement.features],
         feature_types=["c" if feature.kind == "categorical" else "q" for feature in agreement.features],
-        enable_categorical=True,
     )
-    return xgboost.train(settings, rows, 0)
+    return from_document(document)
 
 
 class _Tree:

@@ -14,7 +14,7 @@ import pytest
 
 from components.federated.batch import Batch, least_survivors
 from components.federated.channel import Files
-from components.federated.collector import Collection, Sum
+from components.federated.collector import Collection, LaterSum, Sum
 from components.federated.content import Content
 from components.federated.federation import Federation
 from components.federated.identity import Identity, issued
@@ -103,9 +103,11 @@ class Trial:
     ) -> Sum:
         """One sum; `lost` says at which step a member's answer is missing."""
         lost, summing = lost or {}, self.collection.sum(message, len(next(iter(vectors.values()))))
-        for name in self.there(self.collection.sharers, lost, "mask"):
+        for name in self.there(summing.of, lost, "mask"):
             content = self.hear("mask", name, self.members[name].mask(message, vectors[name]), message)
             summing.masked(name, tamper("mask", name, content))
+        if isinstance(summing, LaterSum):
+            return summing.close()
         survivors = summing.close_masked()
         for name in self.there(summing.survivors, lost, "sign"):
             content = self.hear("sign", name, self.members[name].sign(survivors), message)
@@ -114,7 +116,7 @@ class Trial:
         for name in self.there(summing.survivors, lost, "unmask"):
             content = self.hear("unmask", name, self.members[name].unmask(signatures), message)
             summing.revealed(name, tamper("unmask", name, content))
-        return summing.close_revealed()
+        return summing.close()
 
 
 def free_port() -> int:

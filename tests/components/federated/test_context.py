@@ -3,29 +3,35 @@
 import numpy as np
 import pytest
 
-from components.federated.context import add_pair_mask, own_mask_key, sealing_context, statement
+from components.federated.context import add_pair_mask, own_mask_key, pair_key, sealing_context, statement
 from components.federated.keys import fresh_secret, public_of
 
-PLACE = {"agreement": b"a" * 32, "message": 3}
+AGREEMENT = b"a" * 32
+PLACE = {"agreement": AGREEMENT, "message": 3}
 OTHERS = [{"agreement": b"b" * 32}, {"message": 4}]
 
 
 def test_what_one_of_a_pair_adds_the_other_takes_away():
     one, other = fresh_secret(), fresh_secret()
     vector = np.zeros(100, dtype=np.uint64)
-    add_pair_mask(vector, one, public_of(other), name="ann", peer="bob", **PLACE)
+    key = pair_key(one, public_of(other), agreement=AGREEMENT, name="ann", peer="bob")
+    assert key == pair_key(other, public_of(one), agreement=AGREEMENT, name="bob", peer="ann")
+    add_pair_mask(vector, key, message=3, name="ann", peer="bob")
     assert len(set(vector.tolist())) == 100
-    add_pair_mask(vector, other, public_of(one), name="bob", peer="ann", **PLACE)
+    add_pair_mask(vector, key, message=3, name="bob", peer="ann")
     assert not vector.any()
 
 
 @pytest.mark.parametrize("change", [*OTHERS, {"peer": "cyd"}])
 def test_a_pair_s_mask_is_of_one_place(change):
     secret, public = fresh_secret(), public_of(fresh_secret())
-    here, there = np.zeros(8, dtype=np.uint64), np.zeros(8, dtype=np.uint64)
-    add_pair_mask(here, secret, public, **{"name": "ann", "peer": "bob", **PLACE})
-    add_pair_mask(there, secret, public, **{"name": "ann", "peer": "bob", **PLACE, **change})
-    assert (here != there).all()
+    masks = []
+    for place in (PLACE, {**PLACE, **change}):
+        pair = {"name": "ann", "peer": place.get("peer", "bob")}
+        key, vector = pair_key(secret, public, agreement=place["agreement"], **pair), np.zeros(8, dtype=np.uint64)
+        add_pair_mask(vector, key, message=place["message"], **pair)
+        masks.append(vector)
+    assert (masks[0] != masks[1]).all()
 
 
 @pytest.mark.parametrize("change", [*OTHERS, {"name": "bob"}])

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, ks_2samp
 
+from components.federated.context import add_pair_mask, own_mask_key
 from components.federated.frame import unpack
 from components.federated.keys import public_of
-from components.federated.mask import WORD
+from components.federated.mask import WORD, subtract_mask
 from components.federated.shamir import SHARE_BYTES, combine
+from components.federated.violation import TooFewMembers
 
 FALSE_ALARM = 1e-9
 LENGTH = 4096
@@ -37,13 +39,15 @@ INPUTS = {
 }
 
 
+@pytest.mark.parametrize("message", [0, 1])
 @pytest.mark.parametrize("shape", INPUTS)
-def test_what_each_member_sends_is_uniform_in_every_byte(trial, shape):
+def test_what_each_member_sends_is_uniform_in_every_byte(trial, shape, message):
     octets = {}
     for _ in range(12):
-        batch = trial().set_up()
-        batch.sum(dict.fromkeys(batch.names, INPUTS[shape]))
-        for name, words in masked(batch).items():
+        batch = trial(messages=2).set_up()
+        for number in range(message + 1):
+            batch.sum(dict.fromkeys(batch.names, INPUTS[shape]), message=number)
+        for name, words in masked(batch, message).items():
             octets.setdefault(name, []).append(words.view(np.uint8))
     for name, parts in octets.items():
         whole = np.concatenate(parts)
@@ -101,7 +105,7 @@ def test_all_that_is_revealed_leaves_every_vector_one_unknown_mask(trial, lost):
             part = bytes(unpack(content, "revealed shares", sender=name)[1][0])
             for at, owner in enumerate(batch.names):
                 revealed[owner][batch.collection.batch.point(name)] = part[at * SHARE_BYTES : (at + 1) * SHARE_BYTES]
-    publics = {agreement.by_name[name].masking[0] for name in batch.names}
+    publics = {agreement.by_name[name].masking for name in batch.names}
     for owner, shares in revealed.items():
         secret = combine(dict(list(shares.items())[: batch.threshold]))
         # A key was given where the owner was lost, a seed where it was not; so pair masks of survivors stay unknown.
@@ -111,6 +115,53 @@ def test_all_that_is_revealed_leaves_every_vector_one_unknown_mask(trial, lost):
         for guess in (words, words - result.total, words + result.total):
             assert not np.isin(guess, vectors[name]).any()
             assert ks_2samp(guess.astype(float), uniform).pvalue > FALSE_ALARM
+
+
+@pytest.mark.parametrize("lost", [{}, {"owner03": "mask"}])
+def test_what_the_first_sum_reveals_opens_nothing_of_the_others(trial, lost):
+    """Seeds of survivors and the key of a lost member are known by then; masks of pairs of survivors are left."""
+    batch = trial(5, messages=2).set_up()
+    rng = np.random.default_rng(4)
+    vectors = {name: rng.integers(0, 2**64, 64, dtype=WORD) for name in batch.names}
+    keys = {}
+    for name, member in batch.members.items():
+        keys[name] = {peer: bytes(key) for peer, key in member._held.pairs.items()}
+    seeds = {name: bytes(member._held.seed) for name, member in batch.members.items()}
+    survivors = batch.sum(vectors, lost).survivors
+    batch.sum(vectors, message=1)
+    sent, digest = masked(batch, 1), batch.collection.agreement.digest
+    assert set(sent) == set(survivors)
+    for name, words in sent.items():
+        # What can be derived from what was revealed, taken away in every combination.
+        guess = words.copy()
+        subtract_mask(guess, own_mask_key(seeds[name], agreement=digest, message=1, name=name))
+        guesses = [words, guess]
+        for other in lost:
+            for one in list(guesses):
+                guesses.append(one.copy())
+                add_pair_mask(guesses[-1], keys[other][name], message=1, name=other, peer=name)
+        for one in guesses:
+            assert not np.isin(one, vectors[name]).any()
+        # The test knows: the pairs of survivors are all there is, and one of them is enough to hide it.
+        bare = words.copy()
+        for number, peer in enumerate(one for one in survivors if one != name):
+            assert not np.isin(bare, vectors[name]).any(), number
+            add_pair_mask(bare, keys[name][peer], message=1, name=peer, peer=name)
+        np.testing.assert_array_equal(bare, vectors[name])
+
+
+def test_with_one_vector_missing_a_later_sum_says_nothing(trial):
+    left = []
+    for _ in range(12):
+        batch = trial(messages=2).set_up()
+        batch.sum(dict.fromkeys(batch.names, INPUTS["zeros"]))
+        summing = batch.collection.sum(1, LENGTH)
+        for name in batch.names[:2]:
+            summing.masked(name, batch.members[name].mask(1, INPUTS["zeros"]))
+        with pytest.raises(TooFewMembers):
+            summing.close()
+        left.append(summing._total.view(np.uint8))
+    assert FALSE_ALARM < chi_square(np.concatenate(left)) < 1 - FALSE_ALARM
 
 
 def test_with_one_mask_missing_no_vector_and_no_sum_can_be_had(trial, monkeypatch):
@@ -141,7 +192,7 @@ def test_no_secret_is_in_a_text(trial):
     batch.sum(dict.fromkeys(batch.names, INPUTS["counts"]))
     member = batch.members["owner00"]
     held = member._held
-    secrets = [bytes(one) for one in (held.sealing, *held.masking, *held.seeds, *held.dealt.values())]
+    secrets = [bytes(one) for one in held.secrets]
     for shown in (member, held, member._identity, batch.collection):
         for text in (repr(shown), str(shown)):
             assert not any(secret.hex() in text or repr(secret)[2:-1] in text for secret in secrets if any(secret))
@@ -155,13 +206,14 @@ def test_secrets_are_overwritten_once_they_have_done_their_work(trial):
     member = batch.members["owner00"]
     held = member._held
     assert not any(held.sealing)
-    batch.sum(dict.fromkeys(batch.names, INPUTS["zeros"]))
-    assert not any(held.masking[0])
-    assert not any(held.seeds[0])
-    assert any(held.masking[1])
-    for dealt in held.dealt.values():
-        assert not any(dealt[: 2 * SHARE_BYTES])
-        assert any(dealt[2 * SHARE_BYTES :])
-    kept = (*held.masking, *held.seeds, *held.dealt.values())
+    assert not any(held.masking)
+    lost = held.pairs["owner02"]
+    assert any(lost)
+    batch.sum(dict.fromkeys(batch.names, INPUTS["zeros"]), {"owner02": "mask"})
+    assert not any(held.seed)
+    assert not any(map(any, held.dealt.values()))
+    assert not any(lost)
+    kept = held.secrets
+    assert any(map(any, kept))
     member.forget()
     assert not any(map(any, kept))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from components.errors import InvalidInput
 from components.federated.batch import Batch, check_members, least_survivors
 from components.federated.collector import Collection
-from components.federated.violation import ProtocolViolation, TooFewMembers
+from components.federated.violation import MembersChanged, ProtocolViolation, TooFewMembers
 
 SETTING_UP, SUMMING = ("advertise", "share", "receive"), ("mask", "sign", "unmask")
 
@@ -63,14 +63,42 @@ def test_many_sums_of_a_batch_are_right_with_one_lost_in_the_middle_and_back_for
         batch.gone.clear()
 
 
-@pytest.mark.parametrize("lost", [{0: "mask"}, {1: "mask"}])
-def test_all_sums_of_a_batch_are_of_the_same_members_or_members_sign_nothing(trial, lost):
-    batch, vectors = trial(4, messages=2).set_up(), drawn(trial(4).names)
-    first = batch.sum(vectors, {"owner02": lost[0]} if 0 in lost else {}, message=0)
-    assert ("owner02" in first.survivors) == (0 not in lost)
+def test_all_sums_of_a_batch_are_of_those_who_gave_to_the_first(trial):
+    batch, vectors = trial(4, messages=3).set_up(), drawn(trial(4).names)
+    first = batch.sum(vectors, {"owner02": "mask"}, message=0)
+    assert first.survivors == ("owner00", "owner01", "owner03")
     batch.gone.clear()
-    with pytest.raises(ProtocolViolation, match="earlier sum"):
-        batch.sum(vectors, {"owner02": lost[1]} if 1 in lost else {}, message=1)
+    second = batch.sum(drawn(batch.names, seed=1), message=1)
+    assert second.survivors == first.survivors
+    np.testing.assert_array_equal(second.total, plain_sum(drawn(batch.names, seed=1), first.survivors))
+
+
+@pytest.mark.parametrize("step", SUMMING)
+def test_who_has_not_seen_how_the_first_sum_ended_gives_to_no_other(trial, step):
+    batch, vectors = trial(4, messages=2).set_up(), drawn(trial(4).names)
+    batch.sum(vectors, {"owner02": step}, message=0)
+    one = batch.members["owner02"]
+    if step == "mask":
+        one.mask(0, vectors["owner02"])
+    with pytest.raises(ProtocolViolation, match="before it was settled"):
+        one.mask(1, vectors["owner02"])
+
+
+def test_of_those_who_gave_to_the_first_all_must_give_to_the_others(trial):
+    batch, vectors = trial(5, messages=3).set_up(), drawn(trial(5).names)
+    batch.sum(vectors, {"owner04": "mask"}, message=0)
+    with pytest.raises(MembersChanged, match="'owner02'"):
+        batch.sum(vectors, {"owner02": "mask"}, message=1)
+    with pytest.raises(TooFewMembers, match="2 of 4 members"):
+        batch.sum(vectors, {"owner03": "mask"}, message=2)
+
+
+def test_nothing_is_summed_before_the_first_sum_is_known(trial):
+    batch, vectors = trial(messages=2).set_up(), drawn(trial().names)
+    with pytest.raises(TooFewMembers):
+        batch.sum(vectors, {"owner01": "sign", "owner02": "sign"})
+    with pytest.raises(InvalidInput, match="not finished"):
+        batch.sum(vectors, message=1)
 
 
 def test_batches_follow_one_another_and_a_message_may_be_left_out(trial, project):

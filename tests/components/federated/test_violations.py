@@ -302,11 +302,8 @@ def test_shares_that_were_sealed_to_others_are_refused(trial, kind):
 
 
 def keys_of(identity: Identity, batch: Batch, *, sealing=None, masking=None) -> bytes:
-    count = batch.messages
-    secrets = [fresh_secret() for _ in range(count)]
-    return advertise(
-        identity, batch, sealing=sealing or fresh_secret(), masking=masking or secrets, seeds=[fresh_secret()] * count
-    )
+    sealing, masking = sealing or fresh_secret(), masking or fresh_secret()
+    return advertise(identity, batch, sealing=sealing, masking=masking, seed=fresh_secret())
 
 
 def test_keys_in_another_s_name_by_another_authority_or_of_another_batch_are_refused(trial, project, stranger):
@@ -356,7 +353,7 @@ def test_a_key_that_is_used_twice_or_agrees_with_anybody_is_refused(trial, proje
     talk = Talk(trial)
     batch, secret = talk.collection.batch, fresh_secret()
     ours = talk.member.advertise(talk.until("advertise"))
-    twice = keys_of(project.identity(SECOND), batch, sealing=secret, masking=[secret])
+    twice = keys_of(project.identity(SECOND), batch, sealing=secret, masking=secret)
     with pytest.raises(ProtocolViolation, match="used twice"):
         talk.member.share(pack("advertisements", {}, [ours, twice]))
     monkeypatch.setattr("components.federated.advertisement.public_of", lambda secret: bytes(32))

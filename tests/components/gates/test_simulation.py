@@ -5,6 +5,8 @@ is the 99.9 % quantile of a binomial with the promised 5 %, so that a gate that 
 fails here. The slow runs would notice a gate that errs in 10 % of its gates, the quick ones one that errs in 15 %.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -13,7 +15,9 @@ from components.data.predictions import Predictions
 from components.data.schema import BinaryLabel
 from components.data.table import GroupColumn
 from components.gates import Decision, Policy, run_gate
+from components.gates.policy import read_policy
 
+POLICIES = sorted((Path(__file__).parents[3] / "deploy" / "policies").glob("*.yaml"))
 GATES = [pytest.param(150, id="150 gates"), pytest.param(400, id="400 gates", marks=pytest.mark.slow)]
 LEVELS = tuple(f"g{number}" for number in range(6))
 GROUP_ROWS = 250
@@ -89,6 +93,21 @@ def test_each_kind_of_check_seldom_rejects_what_keeps_its_budget(check, gates):
     share = 0.06 if check == "groups" else 0.03
     made = decisions(policy, gates, negative=share, positive=share, wrong=0.3 - share)
     assert_at_most_one_in_twenty(made, Decision.REJECT)
+
+
+SHIPPED = [policy for policy in map(read_policy, POLICIES) if policy.flip_budget]
+
+
+@pytest.mark.parametrize("policy", SHIPPED, ids=[policy.name for policy in SHIPPED])
+@pytest.mark.parametrize("gates", GATES)
+def test_policies_that_are_shipped_keep_what_they_promise(policy, gates):
+    """At the budget of flips seldom promoted; better than the champion, if near the budget, seldom rejected."""
+    policy, budget = policy.model_copy(update={"golden_set": None}), policy.flip_budget.nfr
+    allowed = binom.ppf(0.999, gates, policy.level)
+    unfit = decisions(policy, gates, negative=budget, positive=budget, wrong=0.05, rows=1000)
+    assert unfit.count(Decision.PROMOTE) <= allowed
+    fit = decisions(policy, gates, negative=0.8 * budget, positive=budget, wrong=0.05, rows=1000)
+    assert fit.count(Decision.REJECT) <= allowed
 
 
 def test_equal_groups_are_not_called_unequal():

@@ -11,7 +11,7 @@ from scipy.stats import chi2
 
 from components.errors import InvalidInput
 from components.federated import seats
-from components.federated.collector import Summing
+from components.federated.collector import FirstSum, LaterSum
 from components.federated.frame import unpack
 from tests.components.boosting.federated.conftest import dealt
 
@@ -23,19 +23,23 @@ LOST = "owner-2"
 def training(federate, agreement, joint, monkeypatch):
     """Frames that came in, sums that came out, and what each owner gave to each question, before any mask."""
     frames, opened, given = [], [], {}
-    original, close = seats.unpack, Summing.close_revealed
+    original = seats.unpack
 
     def heard(frame, kind, *, sender):
         frames.append((sender, kind, bytes(frame)))
         return original(frame, kind, sender=sender)
 
-    def closed(self):
-        one = close(self)
-        opened.append((self.batch.number, self.message, one.survivors, one.total.copy()))
-        return one
+    def noting(close):
+        def closed(self):
+            one = close(self)
+            opened.append((self.batch.number, self.message, one.survivors, one.total.copy()))
+            return one
+
+        return closed
 
     monkeypatch.setattr(seats, "unpack", heard)
-    monkeypatch.setattr(Summing, "close_revealed", closed)
+    for kind in (FirstSum, LaterSum):
+        monkeypatch.setattr(kind, "close", noting(kind.close))
     descended = []
 
     def wrap(name, what, handler):
