@@ -88,7 +88,7 @@ _kept: dict = {}
 
 
 def candidates_of(train, selection, champion):
-    from components.boosting import CandidatePlan, candidates
+    from components.boosting.candidates import CandidatePlan, candidates
 
     return candidates(train, selection, champion, settings(), CandidatePlan())
 

@@ -12,7 +12,6 @@ _FROM = {
     "Candidate": "candidates",
     "CandidatePlan": "candidates",
     "TrainingRecord": "modes",
-    "candidates": "candidates",
     "model_digest": "model",
     "predict": "pooled",
     "predict_margins": "pooled",

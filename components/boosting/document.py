@@ -6,7 +6,6 @@ Source: XGBoost's model schema (doc/model.schema), version 3.2.
 
 import json
 from collections.abc import Sequence
-from importlib.metadata import version
 
 import numpy as np
 
@@ -58,10 +57,11 @@ def model_document(
             },
             "objective": {"name": objective, **settings},
         },
-        "version": [int(part) for part in version("xgboost").split(".")[:3]],
+        "version": list(_SCHEMA),
     }
 
 
+_SCHEMA = (3, 2, 0)
 _WEIGHING = {"reg_loss_param": {"scale_pos_weight": "1"}}
 
 

@@ -4,7 +4,7 @@
 authority whose certificates name them. The collector relays everything and may lie. It shall learn the sum over the
 survivors and who they are, although members may be lost at any moment.
 
-**Double masking** (Bonawitz et al. 2017). For each message every pair has a key s_uv = s_vu, every member a seed b_u:
+**Double masking** (Bonawitz et al. 2017). Every pair has a key s_uv = s_vu, every member a seed b_u:
 
     y_u = x_u + PRG(b_u) + sum_{v > u} PRG(s_uv) - sum_{v < u} PRG(s_uv)      (mod 2^64)
 
@@ -12,18 +12,25 @@ so that in the sum over all the pairs cancel and only the PRG(b_u) are left to t
 the survivors open; they are computed again from v's private key. Hence two secrets, each in t-of-n shares: of a
 survivor the seed is revealed, of a lost member the key, and of nobody both, for both would open y_u.
 
-**A batch** (a tree, say) prepares M messages in two round trips; each message then takes three.
+**A batch** (a tree, say) is M sums of the same members, whom its first settles. Keys take two round trips, the first
+sum three, and each other one.
 
-    1  advertise  u -> all        public keys for sealing and for each message, commitments to each b_u, all signed
-    2  share      u -> v          shares of u's M private keys and M seeds, sealed so that only v can open them
+    1  advertise  u -> all        public keys for sealing and for masks, commitment to b_u, all signed
+    2  share      u -> v          shares of u's private key and of its seed, sealed so that only v can open them
     3  (receive)                  v opens its shares, and who dealt is settled; they travel with the first sum
-    4  mask       u -> collector  y_u
+    4  mask       u -> collector  y_u of the first sum
     5  sign       u -> collector  signature on (agreement, message, who dealt, who survived): one set a batch
     6  unmask     u -> collector  after t signatures on that set: of each survivor the share of its seed, of each
                                   lost member that of its key
+    7  mask       u -> collector  of each later sum k: x_u + sum_{v > u} PRG(s_uv, k) - sum_{v < u} PRG(s_uv, k),
+                                  over the survivors v alone
+
+A later sum needs no seed: that protects a vector whose sender is counted as lost although it was not, and of those who
+have signed the set nobody is counted as lost any more. Either all of them give and the masks cancel, or the sum cannot
+be had. A lost member's key opens none of it, since nobody uses it there.
 
 **Who sees what.** The collector sees public keys, sealed shares, uniform y_u, names of survivors, t shares or more of
-one secret of each member, and the sum. A member sees public keys, its own shares (one of each secret), and names. The
+one secret of each member, and the sums. A member sees public keys, its own shares (one of each secret), and names. The
 sum itself, and what is computed from it, are not hidden: noise on it is `noise`, what that buys `noise_account`.
 
 **What holds it together.**
@@ -32,10 +39,12 @@ sum itself, and what is computed from it, are not hidden: noise on it is `noise`
   side, who tell both, two stories need 2 t <= n + c; so t is more than half of n + c (`batch.least_survivors`, c = 0
   unless asked for: a larger t means that fewer may be lost).
 - One set a batch. Two sums that differ by one member show what it gave, so what belongs together is one batch, and all
-  its sums are of those who gave to the first. When one of them is lost the batch is over: `secure_batch` gives it up
-  before anything is signed, and members would sign nothing else.
-- Keys for every message. To finish without a lost member reveals its private key; were that its key for the next level
-  too, it could not come back. All are advertised and shared at once, so this costs no round trip.
+  its sums are of those who gave to the first. Members give to no second sum before t have signed of whom the first is;
+  when one of them is lost the batch is over, for the others' masks with it cancel nowhere.
+- One question. Masks of pairs depend on all that was asked in the batch so far. A collector that asks the others for
+  rows they do not have, so that the sum would be one member's own, has a sum under masks.
+- Keys for every batch, and from them one for every mask. To finish the first sum without a lost member reveals its
+  private key; when it comes back it has others, in the next batch.
 - One context. Masks, seals and signatures are bound to the digest of all advertisements as this member saw them, which
   contain run, batch, roster, threshold and fresh keys, and to message and pair. What was said elsewhere, or among
   members that were shown another roster, fits nothing.

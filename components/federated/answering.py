@@ -10,9 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from components.federated.content import Content, read_content
+from components.federated.context import question_of
 from components.federated.frame import Json, Octets
 from components.federated.member import Member
 from components.federated.violation import ProtocolViolation
+
+_OF_THE_FRAME = {"number", "step"}
+"""What an instruction says of itself, beside what it asks."""
 
 Answer = Callable[[Content], Content]
 Vector = Callable[[Content], np.ndarray]
@@ -50,7 +54,8 @@ class Answering:
                 if len(delivery):
                     member.receive(delivery)
                 asked = replace(self._content(document, rest), batch=member.batch)
-                return {}, [member.mask(document.get("message"), handler(asked))]
+                question = question_of({key: document[key] for key in document.keys() - _OF_THE_FRAME}, rest)
+                return {}, [member.mask(document.get("message"), handler(asked), question)]
             case "sign", [survivors]:
                 return {}, [member.sign(survivors)]
             case "unmask", [signatures]:

@@ -29,6 +29,7 @@ from components.federated.context import (
     SURVIVING,
     SURVIVORS,
     add_pair_mask,
+    asked_after,
     own_mask_key,
     pair_key,
     statement,
@@ -47,7 +48,7 @@ _ATTEMPTS = 2000
 class Sum:
     """`total`: the survivors' vectors added mod 2^64 (n,); bytes are those of this message alone.
 
-    `disputed` are pairs (dealer, giver) of which one lied about a share; the sum is right nevertheless.
+    `disputed`, of a first sum, are pairs (dealer, giver) of which one lied about a share; it is right nevertheless.
     """
 
     total: np.ndarray
@@ -80,6 +81,7 @@ class Collection:
         self._advertised: dict[str, Advertisement] = {}
         self._shares: dict[str, dict[str, bytes]] = {}
         self._summed: set[int] = set()
+        self._asked = b""
 
     def announcement(self) -> bytes:
         """For all members: that a batch begins."""
@@ -129,14 +131,18 @@ class Collection:
         self.sent += sum(map(len, deliveries.values()))
         return deliveries
 
-    def sum(self, message: int, length: int) -> "FirstSum | LaterSum":
-        """Begin a sum of vectors of `length` words; each message can be summed once, and after the first is closed."""
+    def sum(self, message: int, length: int, question: bytes = b"") -> "FirstSum | LaterSum":
+        """Begin a sum of vectors of `length` words; each message can be summed once, and after the first is closed.
+
+        `question` is the digest of what members are asked a vector for.
+        """
         if not self.sharers or message not in range(self.batch.messages) or message in self._summed:
             raise InvalidInput(f"sum {message} of batch {self.batch.number} was begun before, or is not in the batch")
         if self._summed and not self.survivors:
             raise InvalidInput(f"the first sum of batch {self.batch.number} was not finished; begin another batch")
         self._summed.add(message)
-        return (LaterSum if self.survivors else FirstSum)(self, message, length)
+        self._asked = asked_after(self._asked, question)
+        return LaterSum(self, message, length) if self.survivors else FirstSum(self, message, length, self._asked)
 
     def _enough(self, there: dict, what: str) -> None:
         if len(there) < self.batch.threshold:
@@ -215,9 +221,10 @@ class LaterSum(_Summing):
 class FirstSum(_Summing):
     """The sum that settles the survivors: masked vectors, signatures on who gave one, shares that take masks away."""
 
-    def __init__(self, collection: Collection, message: int, length: int):
+    def __init__(self, collection: Collection, message: int, length: int, asked: bytes):
         super().__init__(collection, message, length, collection.sharers)
         self.survivors: tuple[str, ...] = ()
+        self._asked = asked
         self._signatures: dict[str, bytes] = {}
         self._relayed = False
         self._revealed: dict[str, dict[str, bytes]] = {}
@@ -265,7 +272,7 @@ class FirstSum(_Summing):
             for name in self.survivors:
                 theirs = self.agreement.by_name[name].masking
                 key = pair_key(secret, theirs, agreement=digest, name=lost, peer=name)
-                add_pair_mask(total, key, message=self.message, name=lost, peer=name)
+                add_pair_mask(total, key, message=self.message, asked=self._asked, name=lost, peer=name)
         for name in self.survivors:
             seed = self._recovered(name, partial(self._commits, name), disputed)
             subtract_mask(total, own_mask_key(seed, agreement=digest, message=self.message, name=name))

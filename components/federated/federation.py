@@ -160,9 +160,11 @@ class Federation:
         missing = self._seats.wait_for_all(patience)
         there = sorted(self.present())
         if len(there) < (self.threshold if least is None else least):
+            others = "; ".join(self._seats.of_other_runs[name] for name in missing if name in self._seats.of_other_runs)
             raise TooFewMembers(
-                f"{', '.join(map(repr, missing)) or 'who was excluded'} did not come within {patience:g} s, and "
-                f"{len(there)} of {len(self.members)} members are not enough; start them, or correct what they dial"
+                f"{', '.join(map(repr, missing)) or 'who was excluded'} did not come within {patience:g} s"
+                f"{others and f' ({others})'}, and {len(there)} of {len(self.members)} members are not enough; start "
+                "them, or correct what they dial"
             )
         return there
 

@@ -26,6 +26,7 @@ from components.federated.context import (
     SURVIVING,
     SURVIVORS,
     add_pair_mask,
+    asked_after,
     own_mask_key,
     pair_key,
     sealing_context,
@@ -43,8 +44,8 @@ from components.federated.violation import ProtocolViolation
 class _Held:
     """What a member keeps of one batch: secrets of its own, `dealt` shares of others', and how far the batch is.
 
-    `asked` are the sums it gave to, `first` the first of them; `signed` the survivors of that sum as this member signed
-    them, `settled` the same once enough others have.
+    `given` are the sums it gave to, `first` the first of them, `asked` what for; `signed` are the survivors of the
+    first as this member signed them, `is_settled` whether enough others have.
     """
 
     batch: Batch
@@ -56,10 +57,11 @@ class _Held:
     sharers: tuple[str, ...] = ()
     dealt: dict[str, bytearray] = field(default_factory=dict)
     pairs: dict[str, bytearray] = field(default_factory=dict)
-    asked: set[int] = field(default_factory=set)
+    given: set[int] = field(default_factory=set)
     first: int = -1
+    asked: bytes = b""
     signed: tuple[str, ...] = ()
-    settled: tuple[str, ...] = ()
+    is_settled: bool = False
 
     @property
     def secrets(self) -> list[bytearray]:
@@ -207,11 +209,12 @@ class Member:
         held.sharers = sharers
 
     @_fails_closed
-    def mask(self, message: int, vector: np.ndarray) -> bytes:
+    def mask(self, message: int, vector: np.ndarray, question: bytes = b"") -> bytes:
         """Step 4, once a message: x + sum over later v of PRG(s_v) - sum over earlier v of PRG(s_v), mod 2^64.
 
         In the first sum v are all that dealt shares, and PRG(b) is added, whose seed from here on the others have in
-        shares, and nobody else. In all others v are those who gave to the first.
+        shares, and nobody else. In all others v are those who gave to the first. Masks depend on `question`, the digest
+        of what the vector was asked for, and on those before: they cancel between members who were asked the same.
 
         Raises
         ------
@@ -219,22 +222,24 @@ class Member:
             `vector` is not a one-dimensional array of uint64.
         """
         held = self._current()
-        if not held.sharers or message not in range(held.batch.messages) or message in held.asked:
+        known = type(message) is int and message in range(held.batch.messages)
+        if not held.sharers or not known or message in held.given:
             raise self._refusal(f"asked for sum {message} of batch {held.batch.number} twice, or where there is none")
-        if held.asked and not held.settled:
+        if held.given and not held.is_settled:
             raise self._refusal(f"asked for sum {message} before it was settled of whom sum {held.first} is")
         if vector.dtype != WORD or vector.ndim != 1 or not len(vector):
             raise InvalidInput(
                 f"the vector for sum {message} has shape {vector.shape} and type {vector.dtype}; give one row of uint64"
             )
         masked = np.array(vector, dtype=WORD)
-        if not held.asked:
+        if not held.given:
             held.first = message
             add_mask(masked, own_mask_key(held.seed, agreement=held.agreement.digest, message=message, name=self.name))
             erase(held.seed)
-        held.asked.add(message)
+        held.given.add(message)
+        held.asked = asked_after(held.asked, question)
         for peer, key in held.pairs.items():
-            add_pair_mask(masked, key, message=message, name=self.name, peer=peer)
+            add_pair_mask(masked, key, message=message, asked=held.asked, name=self.name, peer=peer)
         return pack(MASKED, self._place(message), [masked.data.cast("B")])
 
     @_fails_closed
@@ -243,7 +248,7 @@ class Member:
         held = self._current()
         document, parts = unpack(survivors, SURVIVING, sender=self._collector)
         named = self._names(document.get("survivors"))
-        self._require_of_first(document, done=not held.asked or bool(held.signed))
+        self._require_of_first(document, in_turn=bool(held.given) and not held.signed)
         if parts:
             raise self._refusal("sent damaged survivors")
         if sorted(set(named)) != named or not {self.name} <= set(named) <= set(held.sharers):
@@ -262,7 +267,7 @@ class Member:
         held = self._current()
         document, parts = unpack(signatures, SIGNATURES, sender=self._collector)
         signers = self._names(document.get("signers"))
-        self._require_of_first(document, done=not held.signed or bool(held.settled))
+        self._require_of_first(document, in_turn=bool(held.signed) and not held.is_settled)
         if not set(signers) <= set(held.signed) or len(parts) != len(signers):
             raise self._refusal("sent signatures of members that are no survivors")
         needed = held.batch.threshold
@@ -272,10 +277,10 @@ class Member:
             key = held.agreement.by_name[name].signer
             if not signed_by(key, bytes(signature), SURVIVORS, self._statement()):
                 raise self._refusal(f"has no signature of '{name}' on the survivors that '{self.name}' signed")
-        held.settled = held.signed
-        for lost in held.pairs.keys() - set(held.settled):
+        held.is_settled = True
+        for lost in held.pairs.keys() - set(held.signed):
             erase(held.pairs.pop(lost))
-        shares = b"".join(held.share(name, of_seed=name in held.settled) for name in held.sharers)
+        shares = b"".join(held.share(name, of_seed=name in held.signed) for name in held.sharers)
         return pack(REVEALED, self._place(held.first), [shares])
 
     def forget(self) -> None:
@@ -298,11 +303,11 @@ class Member:
             raise self._refusal("sent a damaged list of names")
         return names
 
-    def _require_of_first(self, document: dict, *, done: bool) -> None:
+    def _require_of_first(self, document: dict, *, in_turn: bool) -> None:
         """Refuse what is of another agreement or sum than the first, or comes before its time or again."""
         held, message = self._held, document.get("message")
         ours = held.agreement is not None and document.get("agreement") == held.agreement.digest.hex()
-        if not ours or done or type(message) is not int or message != held.first:
+        if not ours or not in_turn or type(message) is not int or message != held.first:
             raise self._refusal(f"sent something for sum {message!r} of batch {held.batch.number} that is out of order")
 
     def _place(self, message: int) -> dict[str, Json]:

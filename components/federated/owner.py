@@ -157,7 +157,8 @@ class Owner:
         run = document.get("run")
         if not isinstance(run, str) or not run:
             raise ProtocolViolation(self.aggregator, "sent a damaged welcome")
-        if self._answering is None:
+        if self._answering is None or (run != self._answering.member.run and not self._last[0]):
+            # Whoever was met before and asked nothing was at its end.
             member = Member(
                 self._identity,
                 authority=self._authority,

@@ -35,7 +35,10 @@ class _Seat:
 
 
 class Seats:
-    """The members' seats in one run; `serve` is the method that gRPC calls for each stream."""
+    """The members' seats in one run; `serve` is the method that gRPC calls for each stream.
+
+    `of_other_runs` says how members differ that dialled for another run.
+    """
 
     def __init__(
         self, members: Sequence[str], *, run: str, introduction: Mapping[str, Json], grace: float, on_event: OnEvent
@@ -43,6 +46,7 @@ class Seats:
         self._seats = {name: _Seat() for name in members}
         self._run, self._introduction, self._grace, self._on_event = run, introduction, grace, on_event
         self.received = self.sent = 0
+        self.of_other_runs: dict[str, str] = {}
         self._latest = 0
         self._changed = threading.Condition()
 
@@ -157,6 +161,7 @@ class Seats:
             context.abort(_TURNED_AWAY, f"'{name}' {apart}; start all alike")
         if apart := difference(theirs, dict(self._introduction)):
             # The aggregator of a run that was called off may take a moment to end, and the next one's owner is here.
+            self.of_other_runs[name] = f"'{name}' {apart}"
             context.abort(_LATER, f"'{name}' {apart}; start all alike")
         return session
 

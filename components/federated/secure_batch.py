@@ -11,6 +11,7 @@ from components.federated.batch import Batch, survivors_of
 from components.federated.collector import Collection as Collecting
 from components.federated.collector import FirstSum, Sum
 from components.federated.content import Content
+from components.federated.context import question_of
 from components.federated.federation import Federation
 from components.federated.frame import Octets
 from components.federated.violation import MembersChanged, ProtocolViolation
@@ -72,13 +73,15 @@ class SecureBatch:
         TooFewMembers
             Too few are left, or (`MembersChanged`) not those of the first sum; nothing of this sum is known to anybody.
         ProtocolViolation
-            Shares give no secret, and so few are there that nobody knows who lied; nothing of this sum is known.
+            In the first sum, shares give no secret, and so few are there that nobody knows who lied; nothing of it is
+            known.
         """
         if self.survivors:
             self._keep_to(self.members)
-        federation, summing = self._federation, self._collection.sum(message, length)
+        federation = self._federation
         document, parts = (content or Content()).written()
         instruction = {**document, "name": name, "message": message}
+        summing = self._collection.sum(message, length, question_of(instruction, parts))
         payloads = {one: (instruction, [self._deliveries.get(one, b""), *parts]) for one in self.members}
         self._deliveries = {}
         federation.exchange(
@@ -102,7 +105,7 @@ class SecureBatch:
         if of and members != of:
             odd = sorted(set(of) ^ set(members))
             raise MembersChanged(
-                f"what was begun with {', '.join(of)} cannot go on with {', '.join(members)}: the sums would differ by "
+                f"what was begun with {', '.join(of)} cannot go on with {', '.join(members)}: sums of both would show "
                 f"what '{odd[0]}' gives; start '{odd[0]}' again"
             )
         if not self.survivors:

@@ -18,7 +18,7 @@ class TooFewMembers(RuntimeError):
 
 
 class MembersChanged(TooFewMembers):
-    """A sum has not the members that the sums before it in its batch have, so nothing of it may be revealed.
+    """A sum has not the members that the sums before it in its batch have, so nothing of it can be revealed.
 
-    What the two would differ by is what those who left gave.
+    What the two would differ by is what those who left gave, which the masks they share with the others hide.
     """

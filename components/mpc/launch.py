@@ -6,6 +6,7 @@ sentence is that of the first cause: what the others then had to say follows fro
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -33,6 +34,11 @@ COMMAND = (sys.executable, "-m", "components.mpc.process")
 OnProgress = Callable[[str, dict], None]
 
 _GRACE, _LOOK = 3.0, 0.2
+
+_ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
+"""For glibc, at members without rows: keep what was freed. Messages of all owners are many megabytes, anew each time,
+and the kernel would clear them each time."""
+
 _ORDER = ("refused", "crashed", "died", "lost", "relayed", "stopped")
 """Kinds of failure; of several, the earliest of the first kind is the cause."""
 
@@ -197,6 +203,7 @@ def _start(job: Job, command: Sequence[str]) -> _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
+            env=_ALLOCATION | os.environ if job.private is None else None,
             pass_fds=[] if job.listener is None else [job.listener],
             # Ctrl-C reaches this process alone, which then ends them.
             start_new_session=True,

@@ -5,7 +5,7 @@ range and the number of rows come later, from sums or from what owners announce,
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +19,7 @@ from components.errors import InvalidInput
 from components.federated import Content, ProtocolViolation
 from components.federated.batch import MOST_MESSAGES
 from components.federated.channel import LARGEST
+from components.federated.frame import canonical, digest
 from components.federated.selection import Selection
 
 ROWS_A_BIN = 10
@@ -181,9 +182,23 @@ def terms_document(edges: Mapping[str, np.ndarray | list], rows: int, label_rang
     }
 
 
-def start_document(start: TreeStart) -> dict:
+def state_of(terms: Mapping, margins: Sequence[float] = ()) -> str:
+    """Where a training stands before its first tree: what an owner compares before it gives anything to a sum.
+
+    Owners that were told different things (other edges, other trees) have different rows in a node of one name, and
+    their sum could be one owner's own.
+    """
+    return digest("terms", canonical(dict(terms)), canonical(list(margins))).hex()
+
+
+def state_after(state: str, splits: Sequence[Split], leaves: Mapping[int, float]) -> str:
+    """Where it stands one tree later."""
+    return digest("tree", state, canonical(level_document(Level(tuple(splits), (), leaves)))).hex()
+
+
+def start_document(start: TreeStart, state: str) -> dict:
     """A tree's start, JSON-ready."""
-    return {"number": start.number, "features": list(start.features)}
+    return {"number": start.number, "features": list(start.features), "state": state}
 
 
 def read_start(document: Mapping, terms: Terms) -> TreeStart:

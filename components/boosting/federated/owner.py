@@ -7,14 +7,14 @@ sums have the same owners (`federated.member`), and never again in the same run.
 words that are the same whatever its rows are.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from components.boosting.federated.agreement import Agreement, read_level, read_start
+from components.boosting.federated.agreement import Agreement, read_level, read_start, state_after, state_of
 from components.boosting.federated.noise import first_rows
-from components.boosting.histogram import Level, Rows, bin_table
+from components.boosting.histogram import Level, Rows, Split, bin_table
 from components.boosting.label_range import label_range
 from components.data.split import PARTS, split_of
 from components.data.table import Table, encode
@@ -58,6 +58,7 @@ class RowsOfOwner:
         self._rows: Rows | None = None
         self._terms: Mapping | None = None
         self._trees = self._nodes = self._measured = 0
+        self._state, self._splits = "", []
         self._unit, self._batch, self._asked = CUTS - 1, -1, 0
 
     @property
@@ -140,6 +141,7 @@ class RowsOfOwner:
             threads=self.threads,
         )
         self._terms = dict(content.document)
+        self._state = state_of(self._terms)
         # What bins were made of is not needed again, and would be most of what this owner holds.
         self._part = self._keys = None
         self._train = self._held_out = np.empty(0, dtype=np.int64)
@@ -150,25 +152,29 @@ class RowsOfOwner:
         """Apply trees there are, from `first` on; each is the levels that made it. The first is after base margins."""
         if self._trees == 0:
             self._prepared.start(np.asarray(content.document["margins"], dtype=np.float32))
+            self._state = state_of(self._terms, content.document["margins"])
         if content.document["first"] != self._trees:
             raise InvalidInput("the aggregator told of trees out of order; install one version everywhere")
         for tree in content.document["trees"]:
             level = read_level(tree, 1)
             self._prepared.replay(self._trees, level.splits, level.leaves)
-            self._trees, self._nodes = self._trees + 1, 0
+            self._know(level.splits, level.leaves)
         return Content()
 
     def _labels(self, content: Content) -> np.ndarray:
+        rows = self._prepared
+        self._require_state(content)
         self._work_on(LABELS, content, 1)
-        return _word(self._prepared.label_sums())
+        return _word(rows.label_sums())
 
     def _begin(self, content: Content) -> np.ndarray:
         start = read_start(content.document, self._prepared.terms)
         known = start.number < self.agreement.parameters.rounds * self._prepared.terms.outputs
         if start.number != self._trees or self._nodes or not known:
             raise InvalidInput(f"tree {start.number} is to begin where this owner knows {self._trees}; start it again")
+        self._require_state(content)
         self._work_on_round(content)
-        self._nodes = 1
+        self._nodes, self._splits = 1, []
         return _word(self._prepared.begin(start))
 
     def _descend(self, content: Content) -> np.ndarray:
@@ -176,13 +182,24 @@ class RowsOfOwner:
         return _word(self._prepared.descend(self._level(content)))
 
     def _finish(self, content: Content) -> Content:
-        self._prepared.finish(self._level(content))
-        self._trees, self._nodes = self._trees + 1, 0
+        level = self._level(content)
+        self._prepared.finish(level)
+        self._know(self._splits, level.leaves)
         return Content()
+
+    def _know(self, splits: Sequence[Split], leaves: Mapping[int, float]) -> None:
+        """Count a tree that is finished, and note where the training stands."""
+        self._state = state_after(self._state, splits, leaves)
+        self._trees, self._nodes = self._trees + 1, 0
+
+    def _require_state(self, content: Content) -> None:
+        if content.document.get("state") != self._state:
+            raise InvalidInput("the aggregator told others of other cut points or trees; do not trust it")
 
     def _loss(self, content: Content) -> np.ndarray:
         if self._nodes or self._trees % self._prepared.terms.outputs or self._measured == self._trees:
             raise InvalidInput("the aggregator asked for a loss twice, or in the middle of a round; do not trust it")
+        self._require_state(content)
         self._measured = self._trees
         self._work_on(self._trees // self._prepared.terms.outputs - 1, content, self._most)
         return _word(self._prepared.loss())
@@ -200,6 +217,7 @@ class RowsOfOwner:
             raise InvalidInput("the aggregator went on with a tree that was not begun; install one version everywhere")
         level = read_level(content.document, self._nodes)
         self._nodes += 2 * len(level.splits)
+        self._splits += level.splits
         return level
 
     @property

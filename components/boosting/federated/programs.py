@@ -86,7 +86,7 @@ def _aggregate(parties: Parties, task: Task, agreement: Agreement) -> dict:
         federation.gather(parties.gather)
         start = read_progress(kept)
         progress = train(federation, agreement, start=start, keep=kept_in(kept), said=task.report)
-        model = json.dumps(trained_document(agreement, progress))
+        model = json.dumps(trained_document(agreement, progress), separators=(",", ":"))
         before = federation.traffic
         federation.ask("learn", written_model(model), check=check_empty)
         told = sum(federation.traffic) - sum(before)

@@ -7,7 +7,13 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from components.boosting.federated.agreement import Agreement, check_description, check_prepared, terms_document
+from components.boosting.federated.agreement import (
+    Agreement,
+    check_description,
+    check_prepared,
+    state_of,
+    terms_document,
+)
 from components.boosting.federated.edges import find_edges
 from components.boosting.federated.progress import CUTS, LABELS, Keep, Progress, begun_event
 from components.boosting.histogram import intercept
@@ -141,7 +147,9 @@ class Beginning:
             "prepare", Content(progress.terms), members=asked, sessions=sessions, check=check_prepared
         )
         sessions = {name: sessions[name] for name in prepared}
-        one = self.batch(LABELS, 1, roster, sessions=sessions).sum("labels", message=0, length=2 + terms.outputs)
+        question = Content({"state": state_of(progress.terms)})
+        batch = self.batch(LABELS, 1, roster, sessions=sessions)
+        one = batch.sum("labels", question, message=0, length=2 + terms.outputs)
         rows, sums = sum(described[name]["rows"] for name in one.survivors), one.total.view(np.int64)[2:]
         if agreement.noise and agreement.schema_.label.kind != "regression":
             sums = sums.clip(0, rows)

@@ -20,6 +20,8 @@ from components.boosting.federated.agreement import (
     check_prepared,
     level_document,
     start_document,
+    state_after,
+    state_of,
 )
 from components.boosting.federated.progress import Keep, Progress, Round, best_round, round_event
 from components.boosting.federated.start import Beginning, Described, chosen, describe, rows_in_all
@@ -85,6 +87,7 @@ class _Training:
         # Of processes that have come since, nothing is known yet.
         self._known = {name: there[name] for name in described if name in there}
         self._ready: dict[str, str] = {}
+        self._state = ""
 
     def run(self) -> Progress:
         parameters, rounds = self.terms.parameters, self.progress.rounds
@@ -93,6 +96,9 @@ class _Training:
             # Noise would be drawn anew, and more be spent than was promised: the round counts as lost.
             lost = Round(len(rounds), self.progress.begun.members, (), self.terms.outputs, 0, 0, 0, 0.0, None)
             self.beginning.record(round_event(lost, [Tree() for _ in range(self.terms.outputs)]))
+        self._state = state_of(self.progress.terms, self.progress.margins)
+        for tree in self.progress.trees:
+            self._note(tree)
         while len(rounds) < parameters.rounds:
             if stopping and rounds and rounds[-1].number - best_round(rounds) >= stopping:
                 break
@@ -110,6 +116,7 @@ class _Training:
         for output in range(outputs):
             tree, is_whole = (Tree(), False) if cut_short else self._tree(batch, number, output, sums)
             trees.append(tree)
+            self._note(tree)
             cut_short += not is_whole
         loss = None if cut_short else self._loss(batch, number)
         if cut_short:
@@ -131,7 +138,7 @@ class _Training:
         level = None
         for depth in range(self.terms.parameters.max_depth):
             what, wanted = ("begin", 1) if level is None else ("descend", len(level.wanted))
-            asked = Content(start_document(start) if level is None else level_document(level))
+            asked = Content(start_document(start, self._state) if level is None else level_document(level))
             message = output * self.terms.parameters.max_depth + depth
             try:
                 sums.append(batch.sum(what, asked, message=message, length=wanted * slots * 2))
@@ -154,6 +161,10 @@ class _Training:
         self._ready = {name: session for name, session in self._ready.items() if name in finished}
         return self.planner.tree, True
 
+    def _note(self, tree: Tree) -> None:
+        """Where the training stands, one tree later."""
+        self._state = state_after(self._state, list(tree.splits.values()), tree.leaves())
+
     def _loss(self, batch: SecureBatch, number: int) -> float | None:
         """The mean loss on selection rows, if it is time to ask, and all who took part can say."""
         rounds = self.terms.parameters.rounds
@@ -161,7 +172,8 @@ class _Training:
         if (number + 1) % every and number + 1 < rounds:
             return None
         try:
-            one = batch.sum("loss", message=self.terms.outputs * self.terms.parameters.max_depth, length=1)
+            asked = Content({"state": self._state})
+            one = batch.sum("loss", asked, message=self.terms.outputs * self.terms.parameters.max_depth, length=1)
         except TooFewMembers:
             return None
         rows = sum(self._described[name]["held_out"] for name in one.survivors)

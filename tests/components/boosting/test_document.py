@@ -35,5 +35,6 @@ def test_a_document_is_what_xgboost_writes(objective, rounds):
     )
     read = from_document(ours)
     assert to_document(read) == written
+    assert {**ours, "learner": None} == {**written, "learner": None}
     np.testing.assert_array_equal(base_margins(ours), base_margins(written))
     np.testing.assert_array_equal(read.predict(matrix), booster.predict(matrix))

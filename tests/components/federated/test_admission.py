@@ -26,10 +26,10 @@ def wait_for(condition) -> None:
 @pytest.mark.slow
 def test_who_does_not_belong_is_turned_away_with_a_reason_and_disturbs_nobody(site, tmp_path):
     site.certify(tmp_path / "theirs", ["insurer"])
-    site.start("hospital")
-    site.start("registry")
+    site.start("hospital", gather=5)
+    site.start("registry", gather=5)
     site.start("insurer", key="other authority", folder=str(tmp_path / "theirs"))
-    site.start("insurer", key="other settings", agreement={"trees": 7})
+    site.start("insurer", key="other settings", agreement={"trees": 7}, gather=5)
     site.start("insurer", key="other members", members=("hospital", "insurer", "someone"))
     site.start("dealer", key="dealer", members=(*OWNERS, "dealer"))
     site.start("insurer", key="wrong aggregator", aggregator="registry")

@@ -6,7 +6,7 @@ import pytest
 from components.federated import member
 from components.federated.frame import pack
 from components.federated.shamir import SHARE_BYTES
-from components.federated.violation import ProtocolViolation
+from components.federated.violation import ProtocolViolation, TooFewMembers
 
 VECTOR = np.arange(4, dtype=np.uint64)
 FIRST, SECOND, THIRD = "owner00", "owner01", "owner02"
@@ -34,6 +34,25 @@ def test_the_collector_refuses_a_vector_that_does_not_belong_and_names_its_sende
         summing.masked(THIRD, content)
     if what == "late":
         summing.close_masked()
+    with pytest.raises(ProtocolViolation) as refused:
+        summing.masked(THIRD, content)
+    assert refused.value.name == THIRD
+
+
+@pytest.mark.parametrize("what", ["length", "sum", "twice", "late"])
+def test_the_collector_refuses_such_a_vector_in_a_later_sum_too(trial, what):
+    batch = trial(messages=3).set_up()
+    batch.sum(dict.fromkeys(batch.names, VECTOR))
+    summing = batch.collection.sum(1, len(VECTOR))
+    for name in (FIRST, SECOND):
+        summing.masked(name, batch.members[name].mask(1, VECTOR))
+    vector = np.zeros(5, np.uint64) if what == "length" else VECTOR
+    content = batch.members[THIRD].mask(2 if what == "sum" else 1, vector)
+    if what == "twice":
+        summing.masked(THIRD, content)
+    if what == "late":
+        with pytest.raises(TooFewMembers):
+            summing.close()
     with pytest.raises(ProtocolViolation) as refused:
         summing.masked(THIRD, content)
     assert refused.value.name == THIRD

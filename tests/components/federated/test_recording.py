@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, ks_2samp
 
-from components.federated.context import add_pair_mask, own_mask_key
+from components.federated.context import add_pair_mask, asked_after, own_mask_key
 from components.federated.frame import unpack
 from components.federated.keys import public_of
 from components.federated.mask import WORD, subtract_mask
@@ -67,13 +67,13 @@ def test_what_is_sent_has_one_distribution_whatever_goes_in(trial):
 
 
 def test_the_same_vector_twice_gives_bytes_that_have_nothing_in_common(trial):
-    batch = trial(messages=2).set_up()
-    other = trial(messages=2).set_up()
+    batch = trial(messages=3).set_up()
+    other = trial(messages=3).set_up()
     vectors = dict.fromkeys(batch.names, INPUTS["counts"])
-    for message in (0, 1):
+    for message in (0, 1, 2):
         batch.sum(vectors, message=message)
         other.sum(vectors, message=message)
-    sent = [masked(one, message)["owner01"] for one in (batch, other) for message in (0, 1)]
+    sent = [masked(one, message)["owner01"] for one in (batch, other) for message in (0, 1, 2)]
     for at, one in enumerate(sent):
         for two in sent[at + 1 :]:
             equal = np.count_nonzero(one.view(np.uint8) == two.view(np.uint8))
@@ -130,6 +130,7 @@ def test_what_the_first_sum_reveals_opens_nothing_of_the_others(trial, lost):
     survivors = batch.sum(vectors, lost).survivors
     batch.sum(vectors, message=1)
     sent, digest = masked(batch, 1), batch.collection.agreement.digest
+    place = {"message": 1, "asked": asked_after(asked_after(b"", b""), b"")}
     assert set(sent) == set(survivors)
     for name, words in sent.items():
         # What can be derived from what was revealed, taken away in every combination.
@@ -139,14 +140,14 @@ def test_what_the_first_sum_reveals_opens_nothing_of_the_others(trial, lost):
         for other in lost:
             for one in list(guesses):
                 guesses.append(one.copy())
-                add_pair_mask(guesses[-1], keys[other][name], message=1, name=other, peer=name)
+                add_pair_mask(guesses[-1], keys[other][name], **place, name=other, peer=name)
         for one in guesses:
             assert not np.isin(one, vectors[name]).any()
         # The test knows: the pairs of survivors are all there is, and one of them is enough to hide it.
         bare = words.copy()
         for number, peer in enumerate(one for one in survivors if one != name):
             assert not np.isin(bare, vectors[name]).any(), number
-            add_pair_mask(bare, keys[name][peer], message=1, name=peer, peer=name)
+            add_pair_mask(bare, keys[name][peer], **place, name=peer, peer=name)
         np.testing.assert_array_equal(bare, vectors[name])
 
 

@@ -180,6 +180,8 @@ def test_owners_wait_for_the_aggregator_of_the_last_run_to_end(site):
         assert ending["ended"] == "AggregatorLost"
         assert "rounds = 2" in ending["sentence"]
         assert federation.present() == {}
+        with pytest.raises(TooFewMembers, match="rounds = 2 where here it is 1"):
+            federation.gather(0.1)
     with site.federation(agreement={"rounds": 2}) as federation:
         assert federation.gather(8, least=2) == ["hospital", "insurer"]
 

@@ -236,6 +236,36 @@ def test_shares_are_revealed_once(trial):
         talk.member.unmask(asked)
 
 
+def test_a_set_that_is_settled_stays(trial):
+    """Nor is another signed, or revealed for, when a vector of a later sum was given."""
+    for step in ("sign", "unmask"):
+        talk = Talk(trial, messages=2)
+        signatures = talk.until("unmask")
+        talk.member.unmask(signatures)
+        talk.member.mask(1, VECTOR)
+        asked = survivors(talk, [FIRST, SECOND], message=1) if step == "sign" else signatures
+        with pytest.raises(ProtocolViolation, match="out of order"):
+            getattr(talk.member, step)(asked)
+        assert talk.spent()
+
+
+def test_members_that_were_first_asked_for_different_sums_reveal_nothing(trial):
+    talk = Talk(trial, messages=2)
+    delivery = talk.until("receive")
+    talk.member.receive(delivery)
+    names, members = list(talk.trial.names), talk.trial.members
+    parts = {}
+    for name in names:
+        message = 0 if name == FIRST else 1
+        members[name].mask(message, VECTOR)
+        signed = members[name].sign(survivors(talk, names, message))
+        parts[name] = bytes(unpack(signed, "signature", sender=name)[1][0])
+    place = {"agreement": talk.collection.agreement.digest.hex(), "message": 0}
+    shown = pack("signatures", {**place, "signers": names}, [parts[name] for name in names])
+    with pytest.raises(ProtocolViolation, match="no signature of 'owner01'"):
+        talk.member.unmask(shown)
+
+
 def test_a_vector_is_masked_once(trial):
     talk = Talk(trial)
     talk.until("sign")
@@ -243,7 +273,7 @@ def test_a_vector_is_masked_once(trial):
         talk.member.mask(0, VECTOR)
 
 
-@pytest.mark.parametrize("message", [1, -1, 99])
+@pytest.mark.parametrize("message", [1, -1, 99, False, 0.0, None, "0"])
 def test_a_message_outside_of_the_batch_is_refused(trial, message):
     talk = Talk(trial)
     talk.member.receive(talk.until("receive"))

@@ -9,7 +9,7 @@ import pytest
 
 from components.boosting.federated import RowsOfOwner, SumNoise, progress_of, train
 from components.boosting.federated import owner as owner_module
-from components.boosting.federated.agreement import terms_document
+from components.boosting.federated.agreement import state_after, state_of, terms_document
 from components.boosting.federated.model import model_of
 from components.boosting.federated.noise import above_noise, counted_parts, first_rows
 from components.boosting.pooled import predict_margins
@@ -37,17 +37,18 @@ def said_by(agreed, table, edges) -> dict[str, np.ndarray]:
     grids = [first_grid().boundaries for _ in asked]
     document = {"features": asked, "sizes": list(map(len, grids))}
     found = {"count": sums["count"](Content(document, np.concatenate(grids), 0))}
-    answers["prepare"](Content(terms_document(edges, 10**4, (-50.0, 50.0))))
-    found["labels"] = sums["labels"](Content(batch=1))
-    answers["catch_up"](Content({"margins": [0.3] * agreed.outputs, "first": 0, "trees": []}))
+    terms, margins = terms_document(edges, 10**4, (-50.0, 50.0)), [0.3] * agreed.outputs
+    answers["prepare"](Content(terms))
+    found["labels"] = sums["labels"](Content({"state": state_of(terms)}, batch=1))
+    answers["catch_up"](Content({"margins": margins, "first": 0, "trees": []}))
     features = list(range(len(agreed.schema_.features)))
-    found["tree"] = sums["begin"](Content({"number": 0, "features": features}, batch=2))
-    leaf = {"splits": [], "wanted": [], "leaves": [[0, 0.2]]}
-    answers["finish"](Content(leaf))
-    for number in range(1, agreed.outputs):
-        sums["begin"](Content({"number": number, "features": features}, batch=2))
+    state, leaf = state_of(terms, margins), {"splits": [], "wanted": [], "leaves": [[0, 0.2]]}
+    for number in range(agreed.outputs):
+        asked = Content({"number": number, "features": features, "state": state}, batch=2)
+        found.setdefault("tree", sums["begin"](asked))
         answers["finish"](Content(leaf))
-    found["loss"] = sums["loss"](Content(batch=2))
+        state = state_after(state, [], {0: 0.2})
+    found["loss"] = sums["loss"](Content({"state": state}, batch=2))
     return {kind: vector.view(np.int64) for kind, vector in found.items()}
 
 

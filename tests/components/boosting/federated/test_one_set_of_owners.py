@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from components.boosting.federated import LEAKAGE, Agreement, RowsOfOwner, progress_of, train
-from components.boosting.federated.agreement import terms_document
+from components.boosting.federated.agreement import state_of, terms_document
 from components.boosting.federated.model import model_of
 from components.boosting.model import to_document
 from components.boosting.pooled import predict_margins
@@ -134,7 +134,7 @@ def test_owners_answer_nothing_twice(owned, lie):
     told = Content({"margins": progress.margins, "first": 0, "trees": []})
     for question in (("prepare", Content(progress.terms)), ("catch_up", told)):
         rehearsal.ask(*question)
-    asked = Content({"number": 0, "features": list(range(len(terms.cuts)))})
+    asked = beginning(agreed, progress)
     batch = SecureBatch(rehearsal, 2)
     batch.sum("begin", asked, message=0, length=length)
     rehearsal.gone.add("c")
@@ -154,20 +154,107 @@ def test_a_level_without_one_of_its_owners_says_nothing(owned):
     agreed, _, owners = owned()
     progress = train(Rehearsal(owners()), agreed)
     rehearsal = Rehearsal(owners())
-    terms = agreed.terms(progress.terms)
-    slots = int(terms.cuts.starts(range(len(terms.cuts)))[-1])
+    batch, length = begun(rehearsal, agreed, progress)
+    rehearsal.gone.add("c")
+    batch._collection.survivors = batch.survivors = batch.members = ("a", "b")
+    assert is_masked(batch.sum("descend", Content(level_of(progress.trees[0])), message=1, length=length).total)
+
+
+def beginning(agreed, progress) -> Content:
+    """What owners are asked for the first tree's root."""
+    features = list(range(len(agreed.terms(progress.terms).cuts)))
+    return Content({"number": 0, "features": features, "state": state_of(progress.terms, progress.margins)})
+
+
+def begun(rehearsal, agreed, progress) -> tuple[SecureBatch, int]:
+    """A batch whose first sum is the root of the first tree, and how long a node's histogram is."""
+    cuts = agreed.terms(progress.terms).cuts
+    length = 2 * int(cuts.starts(range(len(cuts)))[-1])
     rehearsal.ask("prepare", Content(progress.terms))
     rehearsal.ask("catch_up", Content({"margins": progress.margins, "first": 0, "trees": []}))
-    batch = SecureBatch(rehearsal, 2)
-    batch.sum("begin", Content({"number": 0, "features": list(range(len(terms.cuts)))}), message=0, length=slots * 2)
-    rehearsal.gone.add("c")
-    tree = progress.trees[0]
+    batch = SecureBatch(rehearsal, 3)
+    batch.sum("begin", beginning(agreed, progress), message=0, length=length)
+    return batch, length
+
+
+def level_of(tree, **changes) -> dict:
+    """The first level of a tree, as owners are asked for it."""
     split = next(iter(tree.splits.values()))
-    level = {"splits": [vars(split)], "wanted": [split.left], "leaves": []}
-    batch._collection.survivors = batch.survivors = batch.members = ("a", "b")
-    total = batch.sum("descend", Content(level), message=1, length=slots * 2).total.view(np.int64)
-    # Sums of so few rows are far smaller; of uniform words three quarters are beyond this.
-    assert np.mean(np.abs(total.astype(float)) > 2**61) > 0.6
+    return {"splits": [vars(split) | changes], "wanted": [split.left], "leaves": []}
+
+
+def is_masked(total: np.ndarray) -> bool:
+    """Sums of so few rows are far smaller; of uniform words three quarters are beyond this."""
+    return bool(np.mean(np.abs(total.view(np.int64).astype(float)) > 2**61) > 0.4)
+
+
+class Liar(Rehearsal):
+    """An aggregator that tells `c` something else than the others, where `lie` says so: (question, said) → said."""
+
+    lie = staticmethod(lambda question, said: said)
+
+    def ask(self, question, content, *, members=None, **about):
+        names = list(self.present() if members is None else members)
+        answers = super().ask(question, content, members=[name for name in names if name != "c"], **about)
+        if "c" in names:
+            told = Content(self.lie(question, dict(content.document)), content.array)
+            answers |= super().ask(question, told, members=["c"], **about)
+        return answers
+
+    def exchange(self, step, payloads, take, **about):
+        if step == "sum" and "c" in payloads:
+            document, parts = payloads["c"]
+            payloads = payloads | {"c": (document | {"said": self.lie(document["name"], document["said"])}, parts)}
+        return super().exchange(step, payloads, take, **about)
+
+
+def test_an_aggregator_that_asks_one_owner_for_other_rows_has_nothing(owned):
+    """The others' rows all go to the right and their left node is empty: without masks the sum would be c's own."""
+    agreed, _, owners = owned(max_depth=3)
+    progress = train(Rehearsal(owners()), agreed)
+    liar, tree = Liar(owners()), progress.trees[0]
+    batch, length = begun(liar, agreed, progress)
+    empty, all_rows = (level_of(tree, cut=-1, default_left=one) for one in (False, True))
+    liar.lie = lambda question, said: {**all_rows, "wanted": empty["wanted"]} if question == "descend" else said
+    assert is_masked(batch.sum("descend", Content(empty), message=1, length=length).total)
+    # What is asked alike afterwards is of rows that were divided otherwise.
+    liar.lie = Liar.lie
+    again = {"splits": [], "wanted": [3], "leaves": []}
+    again["splits"] = [level_of(tree, node=1, left=3, right=4, cut=-1, default_left=True)["splits"][0]]
+    assert is_masked(batch.sum("descend", Content(again), message=2, length=length).total)
+
+
+def test_an_aggregator_that_asks_one_owner_otherwise_at_first_has_nothing(owned):
+    agreed, _, owners = owned()
+    progress = train(Rehearsal(owners()), agreed)
+    liar = Liar(owners())
+    liar.lie = lambda question, said: {**said, "and": 1} if question == "begin" else said
+    batch, length = begun(liar, agreed, progress)
+    assert is_masked(liar_total(batch, progress, length))
+
+
+def liar_total(batch, progress, length) -> np.ndarray:
+    return batch.sum("descend", Content(level_of(progress.trees[0])), message=1, length=length).total
+
+
+def other_terms(said):
+    return said | {"edges": {name: [one - 1e6 for one in edges] for name, edges in said["edges"].items()}}
+
+
+TOLD_OTHERWISE = {
+    "prepare": other_terms,
+    "catch_up": lambda said: said | {"margins": [one + 1 for one in said["margins"]]},
+    "finish": lambda said: said | {"leaves": [[node, value + 1] for node, value in said["leaves"]]},
+}
+
+
+@pytest.mark.parametrize("question", TOLD_OTHERWISE)
+def test_an_owner_that_was_told_other_trees_or_edges_gives_nothing(owned, question):
+    agreed, _, owners = owned()
+    liar = Liar(owners())
+    liar.lie = lambda asked, said: TOLD_OTHERWISE[question](said) if asked == question else said
+    with pytest.raises(InvalidInput, match="told others of other"):
+        train(liar, agreed, batches=liar.batch)
 
 
 def test_counts_are_given_once_and_in_cells_of_a_search_alone(owned):

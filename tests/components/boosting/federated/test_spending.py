@@ -7,7 +7,7 @@ import pytest
 
 from components.boosting.federated import RowsOfOwner, SumNoise
 from components.boosting.federated import owner as owner_module
-from components.boosting.federated.agreement import terms_document
+from components.boosting.federated.agreement import state_after, state_of, terms_document
 from components.boosting.federated.spending import NoiseBudget, Spending, spending_of
 from components.errors import InvalidInput
 from components.federated import Content
@@ -154,10 +154,12 @@ def ask_all(agreed, table, begins) -> None:
     rows, asked = RowsOfOwner(agreed, table, begins=begins), agreed.searched()
     grids = [first_grid().boundaries for _ in asked]
     rows.sums["count"](Content({"features": asked, "sizes": list(map(len, grids))}, np.concatenate(grids), 0))
-    rows.answers["prepare"](Content(terms_document({name: [0.0] for name in asked}, 10**4, (-50.0, 50.0))))
-    rows.sums["labels"](Content(batch=1))
-    rows.answers["catch_up"](Content({"margins": [0.3], "first": 0, "trees": []}))
+    terms, margins = terms_document({name: [0.0] for name in asked}, 10**4, (-50.0, 50.0)), [0.3]
+    rows.answers["prepare"](Content(terms))
+    rows.sums["labels"](Content({"state": state_of(terms)}, batch=1))
+    rows.answers["catch_up"](Content({"margins": margins, "first": 0, "trees": []}))
+    state = state_of(terms, margins)
     features = list(range(len(agreed.schema_.features)))
-    rows.sums["begin"](Content({"number": 0, "features": features}, batch=2))
+    rows.sums["begin"](Content({"number": 0, "features": features, "state": state}, batch=2))
     rows.answers["finish"](Content({"splits": [], "wanted": [], "leaves": [[0, 0.2]]}))
-    rows.sums["loss"](Content(batch=2))
+    rows.sums["loss"](Content({"state": state_after(state, [], {0: 0.2})}, batch=2))
