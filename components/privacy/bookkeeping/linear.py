@@ -21,6 +21,8 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor):
         values, weight, bias = ctx.saved_tensors
+        # With its history a use would hold this pass, and the pass its tape: a circle that is never collected.
+        values = values.detach()
         of_values, of_weight, of_bias, _ = ctx.needs_input_grad
         gradient = gradient.contiguous()
         ctx.tape.note(

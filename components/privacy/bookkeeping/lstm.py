@@ -82,7 +82,8 @@ class _Direction(torch.autograd.Function):
         ctx.tape.note(
             Affine(
                 weights=tuple(weight for weight, _ in used),
-                inputs=tuple(given.transpose(0, 1) for _, given in used),
+                # Without history, as in `linear`.
+                inputs=tuple(given.detach().transpose(0, 1) for _, given in used),
                 biases=tuple(bias for bias in (bias_in, bias_back) if bias is not None and bias.requires_grad),
                 gradient=of_gates.transpose(0, 1),
             )

@@ -1,5 +1,7 @@
 """Norms and clipped sums of one backward pass, against autograd on each unit alone, for every layer and way of use."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,10 @@ def assert_exact(model: nn.Module, losses, examples: int, *, unit: int = 1, tole
         summed = found.get(parameter, torch.zeros_like(parameter)).double()
         torch.testing.assert_close(summed, expected, rtol=tolerance, atol=tolerance * (1 + float(expected.abs().max())))
     assert all(parameter.grad is None for parameter in parameters)
+    # What a pass leaves behind is gone with its tape: circles through autograd would stay for ever.
+    gone = weakref.ref(tape)
+    del tape
+    assert gone() is None
 
 
 @few
