@@ -54,7 +54,7 @@ def secure_aggregation(arguments: argparse.Namespace) -> None:
 
 
 def in_one_process(count: int, vector: np.ndarray, plain: float) -> tuple[float, ...]:
-    """Processor milliseconds to join a batch and to mask (all, and for each peer), of the collector, and bytes."""
+    """Processor milliseconds to join a batch, to mask and to sum, first and later; to the plain sum; and kilobytes."""
     authority, names = make_authority(), tuple(f"owner{number:02}" for number in range(count))
     identities = {name: issued(name, authority) for name in names}
     watched, first, later, collecting = names[count // 2], Stopwatch(), Stopwatch(), {0: [], 1: [], "later": []}
