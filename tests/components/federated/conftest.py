@@ -20,11 +20,14 @@ from components.federated.federation import Federation
 from components.federated.identity import Identity, issued
 from components.federated.member import Member
 from components.federated.secure_batch import SecureBatch
+from components.federated.violation import ProtocolViolation
 from components.parties.certificates import make_authority, pem
 
 TRIAL = Path(__file__).with_name("trial_owner.py")
 OWNERS = ("hospital", "insurer", "registry")
 LENGTH = 50_000
+VECTOR = np.arange(4, dtype=np.uint64)
+FIRST, SECOND, THIRD = "owner00", "owner01", "owner02"
 STEPS = ("advertise", "share", "receive", "mask", "sign", "unmask")
 
 
@@ -117,6 +120,51 @@ class Trial:
             content = self.hear("unmask", name, self.members[name].unmask(signatures), message)
             summing.revealed(name, tamper("unmask", name, content))
         return summing.close()
+
+
+class Talk:
+    """One batch up to a step, with what the first member is about to get."""
+
+    def __init__(self, trial, **options):
+        self.trial = trial(**options)
+        self.member, self.collection = self.trial.members[FIRST], self.trial.collection
+        self.others = [name for name in self.trial.names if name != FIRST]
+
+    def until(self, step: str) -> bytes:
+        """The message with which the collector asks for `step`."""
+        members, collection = self.trial.members, self.collection
+        asked = collection.announcement()
+        if step == "advertise":
+            return asked
+        for name in members:
+            collection.advertised(name, members[name].advertise(asked))
+        asked = collection.close_advertising()
+        if step == "share":
+            return asked
+        for name in members:
+            collection.shared(name, members[name].share(asked))
+        deliveries = collection.close_sharing()
+        for name in self.others:
+            members[name].receive(deliveries[name])
+        if step == "receive":
+            return deliveries[FIRST]
+        self.member.receive(deliveries[FIRST])
+        self.summing = collection.sum(0, len(VECTOR))
+        for name in members:
+            self.summing.masked(name, members[name].mask(0, VECTOR))
+        asked = self.summing.close_masked()
+        if step == "sign":
+            return asked
+        self.signatures = {name: members[name].sign(asked) for name in members}
+        for name, signature in self.signatures.items():
+            self.summing.signed(name, signature)
+        return self.summing.close_signed()
+
+    def spent(self) -> bool:
+        """Whether the first member ended its part: its secrets are gone and nothing more is answered."""
+        with pytest.raises(ProtocolViolation, match="ended or never begun"):
+            self.member.mask(0, VECTOR)
+        return self.member._held is None
 
 
 def free_port() -> int:

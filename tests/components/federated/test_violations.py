@@ -1,65 +1,13 @@
 """Lies of the collector, or of one member to another: refused, and nothing is revealed."""
 
-import datetime
-
 import numpy as np
 import pytest
 
-from components.federated.advertisement import advertise
 from components.federated.batch import Batch
 from components.federated.context import statement
 from components.federated.frame import pack, unpack
-from components.federated.identity import Identity, verified_key
-from components.federated.keys import fresh_secret
 from components.federated.violation import ProtocolViolation
-
-VECTOR = np.arange(4, dtype=np.uint64)
-FIRST, SECOND, THIRD = "owner00", "owner01", "owner02"
-
-
-class Talk:
-    """One batch up to a step, with what the first member is about to get."""
-
-    def __init__(self, trial, **options):
-        self.trial = trial(**options)
-        self.member, self.collection = self.trial.members[FIRST], self.trial.collection
-        self.others = [name for name in self.trial.names if name != FIRST]
-
-    def until(self, step: str) -> bytes:
-        """The message with which the collector asks for `step`."""
-        members, collection = self.trial.members, self.collection
-        asked = collection.announcement()
-        if step == "advertise":
-            return asked
-        for name in members:
-            collection.advertised(name, members[name].advertise(asked))
-        asked = collection.close_advertising()
-        if step == "share":
-            return asked
-        for name in members:
-            collection.shared(name, members[name].share(asked))
-        deliveries = collection.close_sharing()
-        for name in self.others:
-            members[name].receive(deliveries[name])
-        if step == "receive":
-            return deliveries[FIRST]
-        self.member.receive(deliveries[FIRST])
-        self.summing = collection.sum(0, len(VECTOR))
-        for name in members:
-            self.summing.masked(name, members[name].mask(0, VECTOR))
-        asked = self.summing.close_masked()
-        if step == "sign":
-            return asked
-        self.signatures = {name: members[name].sign(asked) for name in members}
-        for name, signature in self.signatures.items():
-            self.summing.signed(name, signature)
-        return self.summing.close_signed()
-
-    def spent(self) -> bool:
-        """Whether the first member ended its part: its secrets are gone and nothing more is answered."""
-        with pytest.raises(ProtocolViolation, match="ended or never begun"):
-            self.member.mask(0, VECTOR)
-        return self.member._held is None
+from tests.components.federated.conftest import FIRST, SECOND, THIRD, VECTOR, Talk
 
 
 @pytest.mark.parametrize("step", ["share", "receive", "sign", "unmask"])
@@ -329,84 +277,3 @@ def test_shares_that_were_sealed_to_others_are_refused(trial, kind):
     with pytest.raises(ProtocolViolation):
         talk.member.receive(pack("delivery", {"from": names}, list(bad.values())))
     assert talk.spent()
-
-
-def keys_of(identity: Identity, batch: Batch, *, sealing=None, masking=None) -> bytes:
-    sealing, masking = sealing or fresh_secret(), masking or fresh_secret()
-    return advertise(identity, batch, sealing=sealing, masking=masking, seed=fresh_secret())
-
-
-def test_keys_in_another_s_name_by_another_authority_or_of_another_batch_are_refused(trial, project, stranger):
-    batch = Talk(trial).collection.batch
-    mallory = Identity(SECOND, project.identity(SECOND).certificate, project.identity(THIRD).key)
-    renamed = Identity(SECOND, project.identity(THIRD).certificate, project.identity(THIRD).key)
-    contents = {
-        "not sign": keys_of(mallory, batch),
-        "of somebody else": keys_of(renamed, batch),
-        "project's authority": keys_of(stranger.identity(SECOND), batch),
-        "do not fit": keys_of(project.identity("owner09"), batch),
-        "in the name": keys_of(project.identity(THIRD), batch),
-        "not sign the keys": keys_of(project.identity(SECOND), Batch("run", 1, batch.members, 2, 1)),
-    }
-    for why, content in contents.items():
-        talk = Talk(trial)
-        with pytest.raises(ProtocolViolation, match=why):
-            talk.collection.advertised(SECOND, content)
-        # Nor does a member take them from a collector that would.
-        ours = talk.member.advertise(talk.until("advertise"))
-        if why != "in the name":
-            with pytest.raises(ProtocolViolation):
-                talk.member.share(pack("advertisements", {}, [ours, content]))
-
-
-def test_a_certificate_past_its_day_is_refused(project):
-    late, _ = project.authority.issue(SECOND, days=0.01)
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    shown = x509.load_pem_x509_certificate(late)
-    assert shown.not_valid_after_utc < datetime.datetime.now(datetime.UTC)
-    with pytest.raises(ProtocolViolation, match="not valid today"):
-        verified_key(SECOND, shown.public_bytes(Encoding.DER), project.authority.certificate)
-
-
-def test_a_list_of_too_few_or_of_somebody_twice_or_out_of_order_is_refused(trial, project):
-    for spoil in (lambda one, two: [one], lambda one, two: [one, one], lambda one, two: [two, one]):
-        talk = Talk(trial)
-        ours = talk.member.advertise(talk.until("advertise"))
-        theirs = keys_of(project.identity(SECOND), talk.collection.batch)
-        with pytest.raises(ProtocolViolation):
-            talk.member.share(pack("advertisements", {}, spoil(ours, theirs)))
-
-
-def test_a_key_that_is_used_twice_or_agrees_with_anybody_is_refused(trial, project, monkeypatch):
-    talk = Talk(trial)
-    batch, secret = talk.collection.batch, fresh_secret()
-    ours = talk.member.advertise(talk.until("advertise"))
-    twice = keys_of(project.identity(SECOND), batch, sealing=secret, masking=secret)
-    with pytest.raises(ProtocolViolation, match="used twice"):
-        talk.member.share(pack("advertisements", {}, [ours, twice]))
-    monkeypatch.setattr("components.federated.advertisement.public_of", lambda secret: bytes(32))
-    weak = keys_of(project.identity(SECOND), batch)
-    with pytest.raises(ProtocolViolation, match="anybody could agree"):
-        talk.collection.advertised(SECOND, weak)
-
-
-def test_members_that_were_shown_different_keys_reveal_nothing(trial):
-    """A collector that hides the third from the first: their agreements differ, so neither takes the other's word."""
-    talk = Talk(trial)
-    asked, members = talk.until("share"), talk.trial.members
-    _, all_keys = unpack(asked, "advertisements", sender="x")
-    members[FIRST].share(pack("advertisements", {}, all_keys[:2]))
-    sealed = unpack(members[SECOND].share(asked), "shares", sender="x")[1][0]
-    with pytest.raises(ProtocolViolation, match="changed the shares"):
-        members[FIRST].receive(pack("delivery", {"from": [SECOND]}, [sealed]))
-
-
-def test_keys_and_shares_do_not_fit_twice(trial):
-    talk = Talk(trial)
-    asked = talk.until("advertise")
-    content = talk.member.advertise(asked)
-    talk.collection.advertised(FIRST, content)
-    with pytest.raises(ProtocolViolation, match="twice or too late"):
-        talk.collection.advertised(FIRST, content)
