@@ -5,6 +5,7 @@ stages need to know without looking at data: kinds, category orders, group bands
 disk, a frozen pydantic model in memory, and rejects keys it does not know.
 """
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -203,12 +204,19 @@ def validated(model: type[M], document: dict, where: Path | str) -> M:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise InvalidInput(first_finding(error, where)) from None
+        raise InvalidInput(first_finding(error, where, known=tuple(model.model_fields))) from None
 
 
-def first_finding(error: ValidationError, where: Path | str, *, tagged: bool = False) -> str:
-    """One sentence about what pydantic found first; `tagged` where every key is preceded by the kind of a union."""
-    finding = error.errors()[0]
+def first_finding(
+    error: ValidationError, where: Path | str, *, tagged: bool = False, known: tuple[str, ...] = ()
+) -> str:
+    """One sentence about what pydantic found first, unknown keys before all else.
+
+    `tagged` where every key is preceded by the kind of a union; `known` are the keys there are, to tell a misspelt one.
+    """
+    # A misspelt key is also missing under its right name.
+    found = error.errors()
+    finding = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
     key = ".".join(str(part) for part in finding["loc"][tagged:]) or "the whole document"
     if finding["type"] == "union_tag_not_found":
         return f"{where}: {finding['ctx']['discriminator']} is missing"
@@ -216,7 +224,9 @@ def first_finding(error: ValidationError, where: Path | str, *, tagged: bool = F
         given = finding["ctx"]
         return f"{where}: {given['discriminator']} is '{given['tag']}'; it must be one of {given['expected_tags']}"
     if finding["type"] == "extra_forbidden":
-        return f"{where}: '{key}' is not a known key; remove it or correct its spelling"
+        close = get_close_matches(key, known, n=1)
+        remedy = f"did you mean '{close[0]}'?" if close else "remove it or correct its spelling"
+        return f"{where}: '{key}' is not a known key; {remedy}"
     if finding["type"] == "missing":
         return f"{where}: '{key}' is missing"
     if finding["type"] == "value_error":

@@ -134,3 +134,12 @@ def test_regression_copy_is_refused(columns):
     )
     table = columns.append_column("twice", [2 * columns["dose"].to_numpy()])
     assert [finding.column for finding in check_table(table, schema, "t")] == ["twice"]
+
+
+def test_a_leak_is_named_beside_labels_that_are_missing():
+    """Both at once: what is found only when the first fault is mended costs a round."""
+    labels = [None, None, *LABELS[2:].tolist()]
+    schema = Schema(name="t", features={"age": {}, "billed": {}}, person="patient", label={"column": "back"})
+    table = pa.table({"patient": range(1000), "age": RNG.random(1000), "billed": LABELS, "back": labels})
+    found = [finding for finding in check_table(table, schema, "t") if finding.severity == "error"]
+    assert [finding.column for finding in found] == ["back", "billed"]

@@ -30,3 +30,8 @@ def test_public_cut_points_are_read_as_they_were_written(tmp_path):
     assert read_schema(tmp_path / "visits.yaml") == schema
     assert schema.features["age"].edges == (18, 35.5)
     assert schema.features["dose"].edges is None
+
+
+def test_a_misspelt_key_is_told_what_it_may_be():
+    with pytest.raises(InvalidInput, match="'lable' is not a known key; did you mean 'label'"):
+        validated(Schema, {"name": "t", "person": "p", "features": {"a": {}}, "lable": {"column": "y"}}, "t.yaml")
