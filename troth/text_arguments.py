@@ -45,6 +45,8 @@ def text_source_of(
         if source is not None:
             raise InvalidInput(f"both --data {data} and --source {source} are given; use one")
         _leave_out("--utterances", utterances, "--source home_commands")
+        if not data.expanduser().exists():
+            raise InvalidInput(f"--data {data} cannot be read: there is no such file")
         known = {"labels": str(labels.expanduser().resolve())} if labels else {}
         return validated(OwnTexts, {"path": str(data.expanduser().resolve())} | known | spoken, "--data")
     _leave_out("--labels", labels, "--data FILE")
@@ -76,6 +78,8 @@ def parameters_of(
     given: dict[str, dict] = {section: {} for section in (*_SECTIONS, "network")}
     given["privacy"] = {"epsilon": epsilon, "delta": delta, "unit": unit}
     given["network"] = {"kind": network}
+    # What was typed as an option is told as one.
+    validated(PrivacyParameters, given["privacy"], "--epsilon, --delta and --unit")
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         section, dot, key = name.strip().partition(".")

@@ -127,7 +127,9 @@ class Enrolment:
         with self._held() as users:
             before = _of(users, user)
             if before.revoked:
-                raise InvalidInput(f"user '{user}' is revoked; issue keys again with 'troth keys issue {user}'")
+                raise InvalidInput(
+                    f"user '{user}' is revoked; issue keys again with 'troth keys issue {user} --card FILE'"
+                )
             users[user] = replace(before, epoch=before.epoch + 1, issued=now, expires=now + days * DAY)
             return users[user]
 
