@@ -4,6 +4,7 @@ Guesses are only ever guesses, so each comes with a note that says what was seen
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from components.data.types import NUMBER, is_flat, is_number, is_text, plain
 from components.errors import InvalidInput
 
 LABEL_NAMES = ("label", "target", "outcome", "class", "y")
+CODE_NAMES = ("zip", "postcode", "postal", "plz", "code", "icd", "drg", "cpt", "ward", "unit")
 PERSON_NAMES = ("person", "patient", "subject", "member", "customer", "user", "id")
 TIME_NAMES = ("time", "year", "month", "date", "visit", "wave", "period")
 GROUP_NAMES = ("sex", "gender", "female", "race", "ethnicity", "age", "religion", "nationality", "dialect", "region")
@@ -203,6 +205,8 @@ def _groups(columns: pa.Table, names: list[str], notes: list[str]) -> dict[str, 
 def _feature(name: str, column: pa.ChunkedArray, notes: list[str]) -> Feature | None:
     distinct = pc.count_distinct(column).as_py()
     if is_number(column):
+        if _named_like(name, CODE_NAMES):
+            notes.append(f"'{name}' is taken for a number; if it is a code, write kind: categorical, or leave it out")
         return Feature()
     numbers = is_text(column) and pc.sum(pc.match_substring_regex(column, NUMBER)).as_py() or 0
     if numbers > 0.9 * (len(column) - column.null_count):
@@ -212,6 +216,9 @@ def _feature(name: str, column: pa.ChunkedArray, notes: list[str]) -> Feature | 
         notes.append(f"'{name}' is left out: {distinct} different texts are names, not categories")
         return None
     values = sorted(pc.unique(as_text(column).drop_null()).to_pylist())
+    spelt = Counter(map(_folded, values))
+    if alike := [value for value in values if spelt[_folded(value)] > 1]:
+        notes.append(f"'{name}' has values that differ in case or spaces alone: {listed(alike)}; spell them alike")
     if scale := _scale(values):
         notes.append(f"'{name}' is taken for a scale, from lowest to highest: {listed(scale)}")
         return Feature(kind="ordinal", categories=scale)
@@ -219,10 +226,14 @@ def _feature(name: str, column: pa.ChunkedArray, notes: list[str]) -> Feature | 
     return Feature(kind="categorical", categories=tuple(values))
 
 
+def _folded(value: str) -> str:
+    return value.strip().lower()
+
+
 def _scale(values: list[str]) -> tuple[str, ...] | None:
     """The values from lowest to highest, where they are words of one known scale."""
     for scale in SCALES:
         words = scale.split()
-        if len(values) > 2 and all(value.lower() in words for value in values):
+        if len(set(map(_folded, values))) == len(values) > 2 and all(value.lower() in words for value in values):
             return tuple(sorted(values, key=lambda value: words.index(value.lower())))
     return None

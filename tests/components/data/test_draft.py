@@ -151,3 +151,12 @@ def test_a_column_that_occurs_twice(tmp_path):
     path.write_text("id,bmi,bmi\n1,2,3\n")
     with pytest.raises(InvalidInput, match="'bmi' occurs 2 times in t.csv"):
         read_columns(path)
+
+
+def test_what_may_be_a_code_and_what_is_spelt_in_two_ways_is_said(visits):
+    severity = np.resize(["none", "mild", "Severe", "severe"], len(visits))
+    table = visits.append_column("zip_code", pa.array(np.arange(len(visits)) % 90 + 1000))
+    draft = draft_schema(table.append_column("severity", pa.array(severity)), "t")
+    assert draft.schema.features["severity"].kind == "categorical"
+    assert any("'zip_code'" in note and "code" in note for note in draft.notes)
+    assert any("'severity'" in note and "'Severe'" in note and "alike" in note for note in draft.notes)
