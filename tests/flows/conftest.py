@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from components.boosting import BoostingParameters, CandidatePlan
 from components.errors import InvalidInput
@@ -104,7 +105,10 @@ def _run_here(environment: dict[str, str], options: dict, at: str | None, barrie
 
         setattr(importlib.import_module(module), name, interrupted)
     try:
-        outcomes.put(tabular(**options))
+        # Prefect read its settings when the fork server imported it, which may be before there was this server; without
+        # it, each run starts one of its own that outlives it when it is killed.
+        with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}):
+            outcomes.put(tabular(**options))
     except InvalidInput as refusal:
         outcomes.put(str(refusal))
 

@@ -209,9 +209,12 @@ def use(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def served(_served, use) -> Registry:
+def served(_served, use):
     """A registry with a champion, shared by the tests whose commands are all refused and so change nothing."""
-    return use(_served)
+    registry = use(_served)
+    before = registry.standing()
+    yield registry
+    assert registry.standing() == before, "a test changed what others share"
 
 
 @pytest.fixture

@@ -64,22 +64,23 @@ def test_a_full_disk(troth, grow, use, small_disk, files, policy, quick, leaving
 
 
 @pytest.mark.slow
-def test_a_process_that_may_write_no_large_file(process, served, prefect_server, files, people, policy):
+def test_a_process_that_may_write_no_large_file(process, grow, use, tmp_path, prefect_server, files, people, policy):
     def no_large_file():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, 1_500_000))
 
-    before = served.standing()
+    registry = use(grow(tmp_path, {}))
+    before = registry.standing()
     command = ("run", "tabular", *files(people(60_000, seed=4)), "--policy", policy(), "--set", "rounds=5")
     complaint = process(*command, preexec=no_large_file, PREFECT_API_URL=prefect_server).complaint
 
     assert "the disk is full" in complaint
-    assert served.standing() == before
-    assert served.champion().version == "1"
+    assert registry.standing() == before
+    assert registry.champion().version == "1"
 
-    left = unfinished_runs(served.client())
+    left = unfinished_runs(registry.client())
     ended = process(*command)
     assert ended.code == 0, ended.err
-    assert served.client().get_run(left[0]).info.status == "FINISHED"
+    assert registry.client().get_run(left[0]).info.status == "FINISHED"
 
 
 @pytest.mark.slow
