@@ -69,7 +69,7 @@ def tabular(
     rules = policy_for_tables(policy)
     require_golden_rows(rules, golden)
     require_users(rules)
-    require_fits(data, mode, partition_plan, selection, noise)
+    require_fits(data, mode, partition_plan, selection, noise, candidates)
     data = without_owners_column(data, mode, partition_plan)
     model = model or load_settings().model_name("tabular", name_of(data))
     require_model_name(model)

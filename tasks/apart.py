@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 
+from components.boosting.candidates import CandidatePlan
 from components.boosting.federated import SumNoise
 from components.data.part import require_declared_categories
 from components.data.reading import read_table
@@ -36,15 +37,18 @@ def require_fits(
     plan: PartitionPlan | None,
     selection: Selection | None = None,
     noise: SumNoise | None = None,
+    candidates: CandidatePlan | None = None,
 ) -> None:
-    """Refuse what a mode cannot do with a source, a plan, a selection or noise, before any work is done.
+    """Refuse what a mode cannot do with a source, a plan, a selection, noise or candidates, before any work is done.
 
     Raises
     ------
     InvalidInput
         Owners apart are to be pooled or dealt to, have a schema with open categories, or no server to be asked through;
-        rows that a side lacks are to be kept in mode secret_shared.
+        rows that a side lacks are to be kept in mode secret_shared; candidates take pooled rows to train.
     """
+    if candidates and mode != "pooled":
+        candidates.require_apart()
     if mode == "secret_shared" and isinstance(plan, Vertical) and plan.missing_rows == "keep":
         raise InvalidInput(
             "partition.missing_rows is 'keep', but in mode secret_shared nobody knows which rows a side lacks; use drop"

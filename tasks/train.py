@@ -123,7 +123,7 @@ def _federated(
     noise: SumNoise | None,
 ) -> list[Candidate]:
     """The retrain on sums of owners, and its blends with the champion."""
-    _require_apart(data, champion, plan)
+    _require_apart(data, champion)
     progress = reporter("training")
 
     def said(party: str, event: dict) -> None:
@@ -142,10 +142,9 @@ def _federated(
     return [retrain, *(blends(booster, champion.booster, plan) if champion else ())]
 
 
-def _require_apart(data: Data, champion: Champion | None, plan: CandidatePlan) -> None:
-    """Refuse a plan or a champion that need rows in one place."""
+def _require_apart(data: Data, champion: Champion | None) -> None:
+    """Refuse a champion that cannot be followed where rows are in no one place."""
     forget_joined()
-    plan.require_apart()
     if champion:
         require_updatable(champion.booster, Table(schema_of(data), None))
 
@@ -154,7 +153,7 @@ def _on_shares(
     settings: Settings, data: Data, champion: Champion | None, parameters: BoostingParameters, plan: CandidatePlan
 ) -> tuple[list[Candidate], dict[str, list]]:
     """The retrain and its blends with the champion, and each as a weighted sum of models that owners have shares of."""
-    _require_apart(data, champion, plan)
+    _require_apart(data, champion)
     require_shared(settings, data, champion)
     progress = reporter("training")
     steps = parameters.rounds * parameters.max_depth

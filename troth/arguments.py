@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from components.boosting.candidates import CandidatePlan
 from components.boosting.federated.noise import SumNoise
 from components.boosting.parameters import BoostingParameters
 from components.data.schema import first_finding, read_yaml, validated
@@ -99,6 +100,12 @@ def noise_of(text: str) -> SumNoise:
     if not 2 <= text.count(":") + 1 <= 3:
         raise InvalidInput(f"--noise {text} is not known; write epsilon:delta, like 4:1e-5, or 4:1e-5:5 with rows")
     return validated(SumNoise, given, f"--noise {text}")
+
+
+def candidates_of(text: str) -> CandidatePlan:
+    """What to try besides the plain retrain, from `blend,warm_start` or `none`."""
+    kinds = [] if text == "none" else [kind.strip() for kind in text.split(",")]
+    return validated(CandidatePlan, {"kinds": kinds}, f"--candidates {text}")
 
 
 def training_of(assignments: list[str], seed: int) -> BoostingParameters:

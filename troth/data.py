@@ -20,7 +20,7 @@ app = typer.Typer(
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(help="The table, CSV or Parquet.")],
-    schema: Annotated[Path, typer.Option(help="Its schema, YAML.")],
+    schema: Annotated[Path | None, typer.Option(help="Its schema, YAML; `troth data schema` drafts one.")] = None,
 ) -> None:
     """Say everything that is wrong with a table, and what would be right. Exit code 2 if anything is.
 
@@ -30,8 +30,13 @@ def check(
     """
     from components.data.reading import inspect_table, read_table
     from components.data.schema import read_schema
+    from components.errors import InvalidInput
     from troth.terminal import console
 
+    if schema is None:
+        raise InvalidInput(
+            f"a table is checked against its schema: give --schema FILE.yaml; 'troth data schema {file}' drafts one"
+        )
     meaning = read_schema(schema)
     findings = inspect_table(file, meaning)
     if not any(finding.severity == "error" for finding in findings):

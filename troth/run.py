@@ -72,7 +72,12 @@ def tabular(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A training parameter, such as --set max_depth=3; repeatable.")
     ] = None,
+    candidates: Annotated[
+        str | None,
+        typer.Option(help="What to try besides a plain retrain: blend,warm_start,distill or none; all unless told."),
+    ] = None,
     ask: Annotated[bool, typer.Option(help="On HOLD wait for a person in the Prefect UI.")] = False,
+    hold_hours: Annotated[float, typer.Option(min=0.01, help="With --ask: how long to wait.")] = 24.0,
 ) -> None:
     """Partition, train, evaluate, gate, register and promote a model for a table.
 
@@ -97,13 +102,14 @@ def tabular(
     A champion that owners hold no shares of cannot be followed in mode secret_shared: give its models a name of their
     own (`--model`).
     """
+    from components.boosting.candidates import CandidatePlan
     from components.boosting.modes import require_mode
     from flows.tabular import tabular as flow
     from tasks.apart import require_fits
     from tasks.inputs import require_files
     from tasks.policies import policy_for_tables, require_golden_rows
     from tasks.registry import require_model_name
-    from troth.arguments import noise_of, partition_of, selection_of, source_of, training_of
+    from troth.arguments import candidates_of, noise_of, partition_of, selection_of, source_of, training_of
     from troth.outcome import show
     from troth.session import require_a_ui, session
 
@@ -121,14 +127,16 @@ def tabular(
         "selection": selection_of(select, seed) if select else None,
         "noise": noise_of(noise) if noise else None,
         "training": training_of(set_ or [], seed),
+        "candidates": candidates_of(candidates) if candidates else CandidatePlan(),
         "policy": policy,
         "golden": str(golden) if golden else None,
         "model": model,
         "seed": seed,
         "on_hold": "ask" if ask else "leave",
+        "hold_hours": hold_hours,
     }
     # What the flow would refuse too, seconds before there is a server to run it on.
-    require_fits(chosen, mode, *(parameters[name] for name in ("partition_plan", "selection", "noise")))
+    require_fits(chosen, mode, *(parameters[name] for name in ("partition_plan", "selection", "noise", "candidates")))
     require_files(chosen, parameters["partition_plan"], golden)
     require_golden_rows(rules, golden)
     with session():

@@ -1,4 +1,5 @@
-"""What the terminal shows while a flow runs: one line a finished stage, a bar for long work, no log noise.
+"""What the terminal shows while a flow runs: one line a finished stage, a bar for long work (in a file, a line now
+and then), no log noise.
 
 Prefect logs every state change; a person at a terminal wants the story. So Prefect's console handler is replaced by one
 that prints what stages say, and bars are drawn from the same progress reports that feed the Prefect UI. With
@@ -8,6 +9,7 @@ that prints what stages say, and bars are drawn from the same progress reports t
 import logging
 import os
 import sys
+import time
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -26,6 +28,7 @@ _ENGINE = (
 )
 _SAID_AT_THE_END = ("Encountered exception", "Finished in state Failed", "Task run failed")
 """What failed is one sentence when the command ends; it is not told twice."""
+_SECONDS_BETWEEN_LINES = 30.0
 
 
 class _Story(logging.Handler):
@@ -59,6 +62,25 @@ class _Bars:
             self.bars.remove_task(self.ids.pop(task))
 
 
+class _Lines:
+    """For a file or a pipe, in which no bar can move: how far long work is, every half minute."""
+
+    def __init__(self) -> None:
+        self.began: dict[str, float] = {}
+        self.last: dict[str, float] = {}
+
+    def __call__(self, task: str, done: int, total: int, note: str) -> None:
+        now = time.monotonic()
+        began = self.began.setdefault(task, now)
+        if done >= total:
+            del self.began[task]
+            self.last.pop(task, None)
+        elif now - self.last.get(task, began) >= _SECONDS_BETWEEN_LINES:
+            self.last[task] = now
+            about = f"{task} {note}".strip()
+            console.print(f"  {about}: {done} of {total} after {now - began:.0f} s", markup=False, soft_wrap=True)
+
+
 class tell_the_story:
     """Context manager: while it lasts, runs in this process are told on this terminal."""
 
@@ -77,7 +99,7 @@ class tell_the_story:
             disable=not sys.stdout.isatty(),
         )
         self.bars.start()
-        self.story, self.drawn = _Story(self.bars), _Bars(self.bars)
+        self.story, self.drawn = _Story(self.bars), _Bars(self.bars) if sys.stdout.isatty() else _Lines()
         progress.listen(self.drawn)
         _replace_console_handlers(self.story)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from components.data.finding import listed, suggestion
 from components.data.schema import Feature, Schema
 from components.data.table import Table, encode
 from components.errors import InvalidInput
@@ -21,7 +22,8 @@ def features_of(data: pd.DataFrame, schema: Schema, *, model: str) -> Table:
         Feature columns are missing, a numeric one holds something else, or most of a column's categories are unknown.
     """
     if missing := [column for column in schema.features if column not in data.columns]:
-        raise InvalidInput(f"the data lacks columns {missing}, which model '{model}' reads; add them")
+        advice = suggestion(missing[0], map(str, data.columns), taken=schema.features)
+        raise InvalidInput(f"model '{model}' reads {listed(missing)}, which the rows lack; {advice}")
     columns = {name: _column(data, name, feature) for name, feature in schema.features.items()}
     for name, feature in schema.features.items():
         _require_known(columns[name], name, feature)

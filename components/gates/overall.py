@@ -48,5 +48,5 @@ def overall_questions(
         against = count_flips(constant_right, right)
         changed, counts = against.negative + against.positive, f"{against.negative} lost, {against.positive} won"
         counts = counts if changed else "it answers as the constant does on every row"
-        ask("beats_constant", "lost to a constant answer where they differ", against.negative, changed, 0.5, counts)
+        ask("beats_constant", "losses to a constant answer where they differ", against.negative, changed, 0.5, counts)
     return asked

@@ -13,6 +13,8 @@ def explain(check: Check, *, quantity: str, counts: str, refuting: bool) -> str:
     """
     budget, upper = limit(check.budget), percent(check.upper)
     seen = f"{check.subject}: {quantity} {percent(check.value)} ({counts})"
+    if check.outcome is Outcome.INCONCLUSIVE and isnan(check.value):
+        return f"{check.subject}: {counts}, so {quantity} cannot be measured, of which at most {budget} would do"
     if check.outcome is Outcome.FAIL:
         return f"{seen}, at least {percent(check.lower)}, beyond {budget}"
     if check.outcome is Outcome.PASS:

@@ -211,10 +211,10 @@ def use(monkeypatch, tmp_path):
 @pytest.fixture
 def served(_served, use):
     """A registry with a champion, shared by the tests whose commands are all refused and so change nothing."""
-    registry = use(_served)
-    before = registry.standing()
+    registry, ledger = use(_served), _served / "ledger" / "people.jsonl"
+    before = ledger.read_bytes()
     yield registry
-    assert registry.standing() == before, "a test changed what others share"
+    assert ledger.read_bytes() == before, "a test changed what others share"
 
 
 @pytest.fixture
