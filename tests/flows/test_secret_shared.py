@@ -22,7 +22,7 @@ from components.data.schema import read_schema
 from components.data.split import PARTS, split_of
 from components.errors import InvalidInput
 from components.mpc.network import PartyLost
-from components.partition import ByColumn, Even, Single, Vertical
+from components.partition import ByColumn, Even, Mixed, Single, Vertical
 from tasks.holdings import pooled_table
 from tasks.inputs import RandHie
 from tasks.inputs import load as load_source
@@ -62,9 +62,12 @@ def test_owners_train_a_champion_and_then_its_successor(apart_run, table, client
     assert all(record["costs"][f"seconds_{phase}"] > 0 for phase in ("match", "train", "open"))
 
 
-def test_what_owners_score_on_shares_is_what_the_opened_model_says(apart_run, table, client, home):
+@pytest.mark.parametrize(
+    "plan", [Even(owners=2), Mixed(columns=SIDES, split="hospital", by="site")], ids=["rows", "mixed"]
+)
+def test_what_owners_score_on_shares_is_what_the_opened_model_says(apart_run, table, client, home, plan):
     rows = table("first", seed=1)
-    apart_run(rows, candidates=CandidatePlan(kinds=()))
+    apart_run(rows, candidates=CandidatePlan(kinds=()), partition_plan=plan)
     model = load("models:/people@champion", home)
     everyone = read_table(Path(rows.path), read_schema(Path(rows.schema_file)))
     said = np.sort(predict(model.booster, everyone))
