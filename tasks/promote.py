@@ -43,6 +43,8 @@ def promote(run: Run, registered: Registered, judged: Judged) -> Promoted:
             verdict=verdict,
             expected_champion=run["champion"],
             model_digest=registered["model_digest"],
+            schema_digest=registered["schema_digest"],
+            data_digest=registered["data_digest"],
             policy=judged["policy"],
             policy_digest=judged["policy_digest"],
         )

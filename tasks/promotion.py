@@ -14,8 +14,7 @@ from components.gates.verdict import Decision, Verdict
 from components.ledger import Action, Entry, Statement
 from components.ledger.entry import statement_of
 from tasks.promotion_steps import Desk, carry_out, describe, desk_of, point, release_challenger, this_person
-from tasks.registry import DATA_DIGEST
-from tasks.registry_artifact import StoredLanguageModel, StoredModel, read_stored
+from tasks.registry_artifact import read_stored
 from tasks.settings import Settings
 
 ANYONE = "anyone"
@@ -50,6 +49,8 @@ def decide_promotion(
     verdict: Verdict,
     expected_champion: str | None,
     model_digest: str,
+    schema_digest: str,
+    data_digest: str,
     policy: str,
     policy_digest: str,
     who: str | None = None,
@@ -59,24 +60,25 @@ def decide_promotion(
 
     PROMOTE makes it champion, and the old champion `previous`; HOLD makes it challenger; REJECT leaves it tagged with
     the reasons. A PROMOTE over any champion but `expected_champion`, against which the candidate was judged (None:
-    there was none), is refused as stale. `model_digest` is that of the model the gate saw.
+    there was none), is refused as stale. The digests are of the model, schema and data that the gate saw.
 
     Raises
     ------
     InvalidInput
-        The store does not answer, the ledger is not sound, the version is missing or holds another model than the one
-        judged, or somebody moved the champion's alias outside the ledger. The champion stays where it was.
+        The store does not answer, the ledger is not sound, the version is missing or holds another model or
+        schema than the one judged, or somebody moved the champion's alias outside the ledger. The champion stays where
+        it was.
     """
     with desk_of(client, settings, name) as desk:
         judged = desk.require_version(version)
-        stored = _stored(desk, judged, model_digest, "judged")
+        _require_unchanged(desk, judged, model_digest, schema_digest, "judged")
         statement = Statement(
             action=Action(verdict.decision.lower()),
             version=version,
             replaces=desk.standing.champion if verdict.decision is Decision.PROMOTE else None,
-            model_digest=stored.model_digest,
-            schema_digest=stored.schema_digest,
-            data_digest=judged.tags.get(DATA_DIGEST, ""),
+            model_digest=model_digest,
+            schema_digest=schema_digest,
+            data_digest=data_digest,
             verdict=str(verdict.decision),
             policy=policy,
             policy_digest=policy_digest,
@@ -129,7 +131,7 @@ def promote_by_hand(
         judged = _last_about(desk, version)
         if judged is None:
             raise InvalidInput(f"version {version} of model '{name}' was never judged; run its flow with a gate first")
-        _stored(desk, found, judged.model_digest, "judged")
+        _require_unchanged(desk, found, judged.model_digest, judged.schema_digest, "judged")
         champion = desk.standing.champion
         if champion == version and _is_champion(desk, version):
             return _outcome(desk, desk.standing.reign[-1], changed=desk.finished is not None)
@@ -168,7 +170,8 @@ def rollback(
                 "back to; promote another version instead"
             )
         target, current = reign[-2], reign[-1]
-        _stored(desk, desk.require_version(target.version), target.model_digest, "champion then")
+        there = desk.require_version(target.version)
+        _require_unchanged(desk, there, target.model_digest, target.schema_digest, "champion then")
         said = statement_of(target, Action.ROLLBACK)
         intent = replace(said, replaces=current.version, who=who or this_person(), why=why)
         return _outcome(desk, carry_out(desk, intent))
@@ -210,17 +213,18 @@ def _last_about(desk: Desk, version: str) -> Entry | None:
     return next((entry for entry in reversed(desk.entries) if entry.version == version), None)
 
 
-def _stored(desk: Desk, found: ModelVersion, digest: str, when: str) -> StoredModel | StoredLanguageModel:
-    """The version's model, which must be the one of `digest`."""
+def _require_unchanged(desk: Desk, found: ModelVersion, model_digest: str, schema_digest: str, when: str) -> None:
+    """Raise `InvalidInput` unless the version holds that very model and reads its columns by that very schema."""
     what = f"version {found.version} of model '{desk.name}'"
     location = desk.client.get_model_version_download_uri(desk.name, str(found.version))
     stored = read_stored(desk.settings, location, what=what)
-    if stored.model_digest != digest:
-        raise InvalidInput(
-            f"{what} holds model {stored.model_digest[:12]}, but {digest[:12]} was {when}; find out who changed the "
-            "artifact, and register the model again"
-        )
-    return stored
+    digests = {"model": (stored.model_digest, model_digest), "schema": (stored.schema_digest, schema_digest)}
+    for part, (holds, meant) in digests.items():
+        if holds != meant:
+            raise InvalidInput(
+                f"{what} holds {part} {holds[:12]}, but {meant[:12]} was {when}; find out who changed the artifact, "
+                "and register the model again"
+            )
 
 
 def _is_champion(desk: Desk, version: str) -> bool:

@@ -138,11 +138,13 @@ class Judged(TypedDict):
 
 
 class Registered(TypedDict):
-    """The candidate's version in the registry."""
+    """The candidate's version in the registry, and the digests of what the gate saw of it."""
 
     model: str
     version: str
     model_digest: str
+    schema_digest: str
+    data_digest: str
 
 
 class Promoted(TypedDict):

@@ -9,7 +9,7 @@ from tasks.champion import LEVELS, SHARES, SPLIT, THROUGH, split_text
 from tasks.evidence import stored_model
 from tasks.holdings import schema_of
 from tasks.references import Data, Evaluated, Judged, Registered, Run, Texts, Trained
-from tasks.registry import DATA_DIGEST, POLICY, POLICY_DIGEST, REASONS, VERDICT, log_booster
+from tasks.registry import DATA_DIGEST, POLICY, POLICY_DIGEST, REASONS, VERDICT, Logged, log_booster
 from tasks.registry import register as register_version
 from tasks.stage import logger, stage
 from tasks.tracking import connect, stage_run
@@ -17,7 +17,7 @@ from tasks.tracking import connect, stage_run
 MODE, CHOSEN, FLOW_RUN = "troth.mode", "troth.candidate", "troth.flow_run"
 
 
-@stage(version=1, run_name="register {run[model]}")
+@stage(version=2, run_name="register {run[model]}")
 def register(run: Run, data: Data, trained: Trained, evaluated: Evaluated, judged: Judged) -> Registered:
     """Log the model with signature and input example and register it, once per run."""
     settings, client = connect()
@@ -37,7 +37,18 @@ def register(run: Run, data: Data, trained: Trained, evaluated: Evaluated, judge
         )
         here.tags({"troth.version": version})
         logger().info("registered %s version %s (%s)", run["model"], version, evaluated["chosen"])
-        return Registered(model=run["model"], version=version, model_digest=logged.model_digest)
+        return registered_as(run, version, logged, data)
+
+
+def registered_as(run: Run, version: str, logged: Logged, data: Data | Texts) -> Registered:
+    """A version, with the digests by which it will be known again."""
+    return Registered(
+        model=run["model"],
+        version=version,
+        model_digest=logged.model_digest,
+        schema_digest=logged.schema_digest,
+        data_digest=data["digest"],
+    )
 
 
 def evidence_tags(

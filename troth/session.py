@@ -7,11 +7,16 @@ so that one that does not costs a sentence and no waiting.
 import logging
 import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from troth.terminal import tell_the_story
+
+_SECONDS_UNTIL_AGAIN = 1.0
+"""Enough for runs to be closed as failed, where the dropped call failed for want of what it was to return."""
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -104,23 +109,60 @@ def require_a_server() -> None:
 def _ended_by_sigterm() -> Iterator[None]:
     """While it lasts SIGTERM is an exit like any other, in which runs are closed and the embedded server is ended.
 
-    It remains that exit whatever goes wrong on the way out, or was going wrong when it came.
+    It remains that exit whatever goes wrong on the way out, or was going wrong when it came. Where it came while C was
+    calling Python (XGBoost reads its rows so), Python drops what was raised; then the signal is sent once more, as is
+    Ctrl-C, once what the dropped call may have broken has had its time to be tidied up.
     """
     told: list[SystemExit] = []
 
     def end(number: int, _) -> NoReturn:
         signal.signal(number, signal.SIG_IGN)  # what it takes to end is not to be cut short by a second one
         told.append(SystemExit(128 + number))
-        raise told[0]
+        raise told[-1]
 
-    before = signal.signal(signal.SIGTERM, end)
+    def dropped(what) -> None:
+        number = _number_of(what.exc_value)
+        if number is None:
+            return hook(what)
+        if number == signal.SIGTERM:
+            told.append(SystemExit(128 + number))
+            if signal.getsignal(number) is signal.SIG_IGN:
+                signal.signal(number, end)
+        again = threading.Timer(_SECONDS_UNTIL_AGAIN, _once_more, (number, running))
+        again.daemon = True
+        again.start()
+
+    running, hook, before = threading.Event(), sys.unraisablehook, signal.signal(signal.SIGTERM, end)
+    running.set()
+    sys.unraisablehook = dropped
     try:
         yield
     finally:
+        running.clear()
+        sys.unraisablehook = hook
         if signal.getsignal(signal.SIGTERM) is end:
             signal.signal(signal.SIGTERM, before)
         if told:
-            raise told[0] from None
+            raise told[-1] from None
+
+
+def _number_of(raised: BaseException | None) -> int | None:
+    """The signal that an exception stands for, if it does for one."""
+    from prefect.exceptions import TerminationSignal
+
+    match raised:
+        case KeyboardInterrupt():
+            return signal.SIGINT
+        case TerminationSignal(signal=number):
+            return number
+        case SystemExit(code=int(code)) if code > 128:
+            return code - 128
+    return None
+
+
+def _once_more(number: int, running: threading.Event) -> None:
+    if running.is_set():
+        os.kill(os.getpid(), number)
 
 
 def _hush() -> None:

@@ -41,7 +41,7 @@ class PrivacyParameters(BaseModel):
         "automatic", description="automatic needs no bound; quantile begins at `bound` and follows the median norm."
     )
     bound: float = Field(1.0, gt=0, le=1e6, description="Longest gradient (flat), or the first one (quantile).")
-    noise_falls_to: float = Field(1.0, gt=0, le=1, description="Noise of the last epoch, as a share of the first's.")
+    noise_falls_to: float = Field(1.0, ge=0.05, le=1, description="Noise of the last epoch, as a share of the first's.")
     engine: Literal["book_keeping", "one_by_one", "opacus_hooks", "opacus_functorch", "micro_batches"] = Field(
         "book_keeping", description="How gradients are clipped; micro_batches has twice the sensitivity of the others."
     )

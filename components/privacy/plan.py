@@ -7,17 +7,20 @@ first, where gradients are large, and less at the end); the plan is accounted as
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from scipy.optimize import brentq
 
 from components.errors import InvalidInput
+from components.privacy.renyi import renyi_epsilon
 from components.privacy.spent import ERROR, PrivacySpent, by_loss_distribution, privacy_spent
 from components.privacy.steps import Steps, merged, require_delta
 
 LEAST_NOISE, MOST_NOISE = 0.2, 2000.0
 COARSE = 4e-3
 """Between losses while noise is searched for, relative to an epsilon below 1."""
+STRIDE = 0.15
+"""Of the logarithm of noise; Renyi divergences ask for some 10 percent more than is needed."""
 
 
 @dataclass(frozen=True)
@@ -92,34 +95,51 @@ def plan_for(
     if min(shares) <= 0:
         raise InvalidInput(f"the noise schedule gives a share of {min(shares):g} to an epoch; shares are above 0")
 
-    def steps(noise: float) -> tuple[Steps, ...]:
-        return merged(Steps(noise * share, rate, steps_an_epoch * trainings) for share in shares)
-
-    noise = _least_noise(steps, epsilon, delta)
+    noise = _least_noise(tuple(shares), rate, steps_an_epoch * trainings, epsilon, delta)
     return Plan(tuple(noise * share for share in shares), rate, steps_an_epoch, delta, unit)
 
 
-def _least_noise(steps: Callable[[float], tuple[Steps, ...]], epsilon: float, delta: float) -> float:
-    """By root finding on PLD's bound on a coarse grid, which is fast; then up until PRV's bound keeps to it too."""
+@lru_cache(maxsize=64)
+def _least_noise(shares: tuple[float, ...], rate: float, count: int, epsilon: float, delta: float) -> float:
+    """The noise of a share of 1, for `count` steps of each share.
+
+    Renyi divergences say at once what is enough; from there down by root finding on PLD's bound on a coarse grid, which
+    is fast where a step spends little; then up until PRV's bound keeps to it too.
+    """
     if not (epsilon > 0 and math.isfinite(epsilon)):
         raise InvalidInput(f"epsilon {epsilon:g} makes no sense; it is above 0 and finite")
 
+    def steps(logarithm: float) -> tuple[Steps, ...]:
+        return merged(Steps(math.exp(logarithm) * share, rate, count) for share in shares)
+
     @cache
     def excess(logarithm: float) -> float:
-        spent = by_loss_distribution(steps(math.exp(logarithm)), delta, interval=COARSE * min(1.0, epsilon))
+        spent = by_loss_distribution(steps(logarithm), delta, interval=COARSE * min(1.0, epsilon))
         # A little below, for what PRV says more.
         return math.log(max(spent, 1e-12) * (1 + ERROR) / epsilon)
 
-    logarithm = 0.0
-    stride = 0.7 if excess(logarithm) > 0 else -0.7
-    while (excess(logarithm) > 0) == (stride > 0):
-        logarithm += stride
-        if not math.log(LEAST_NOISE) < logarithm < math.log(MOST_NOISE):
+    least, most = math.log(LEAST_NOISE / min(shares)), math.log(MOST_NOISE / min(shares))
+
+    def excess_by_renyi(logarithm: float) -> float:
+        return math.log(max(renyi_epsilon(steps(logarithm), delta), 1e-12) / epsilon)
+
+    if excess_by_renyi(most) > 0:
+        raise InvalidInput(
+            f"epsilon {epsilon:g} at delta {delta:g} needs a noise multiplier above {MOST_NOISE:g}; take fewer steps, "
+            "or a larger epsilon or delta"
+        )
+    high = least if excess_by_renyi(least) <= 0 else brentq(excess_by_renyi, least, most, xtol=0.02) + 0.02
+    low = high
+    while excess(low) <= 0:
+        high, low = low, low - STRIDE
+        if low < least:
             raise InvalidInput(
-                f"epsilon {epsilon:g} at delta {delta:g} needs a noise multiplier outside {LEAST_NOISE:g} to "
-                f"{MOST_NOISE:g}; take " + ("fewer steps" if stride > 0 else "a smaller epsilon or more steps")
+                f"epsilon {epsilon:g} at delta {delta:g} needs a noise multiplier below {LEAST_NOISE:g}; take a "
+                "smaller epsilon or more steps"
             )
-    found = brentq(excess, logarithm - stride, logarithm, xtol=1e-3)
-    while privacy_spent(steps(math.exp(found)), delta=delta).epsilon > epsilon:
+    while excess(high) > 0:
+        low, high = high, high + STRIDE
+    found = brentq(excess, low, high, xtol=1e-3)
+    while privacy_spent(steps(found), delta=delta).epsilon > epsilon:
         found += 2e-3
     return math.exp(found)

@@ -31,8 +31,12 @@ class LanguageChampion:
     unit: str = ""
 
     def steps_for(self, unit: str) -> tuple[Steps, ...] | None:
-        """What it spent of a `unit`; None where nothing is promised to one. Who protects users protects utterances."""
-        return self.steps if self.unit == unit or (self.unit, unit) == ("user", "utterance") else None
+        """What it spent of a `unit`; None where nothing is promised to one.
+
+        A promise to users is none of the same epsilon to an utterance: without it its user is still there, and their
+        clipped gradient may have turned round, so that the sum moves by twice the bound.
+        """
+        return self.steps if self.unit == unit else None
 
 
 def language_champion_at_start(client: MlflowClient, settings: Settings, run: Run) -> LanguageChampion | None:

@@ -10,9 +10,9 @@ what is found out about the others says something of the candidate.
 import copy
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from components.compatibility.distillation import DistillationParameters
 from components.language.encode import Encoded
@@ -38,10 +38,17 @@ class LanguagePlan(BaseModel):
     distilled: tuple[DistillationParameters, ...] = Field(
         (), max_length=5, description="Pulls to the champion; each is a training of its own, and paid for."
     )
-    interpolated: tuple[float, ...] = Field(
+    interpolated: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (0.5,), max_length=9, description="Shares of the new weights on the way from the champion's; free of charge."
     )
     noise_floor: bool = Field(False, description="Train once more with another seed, to see what a seed alone flips.")
+
+    @field_validator("distilled", "interpolated")
+    @classmethod
+    def _each_once(cls, given: tuple) -> tuple:
+        if len(set(given)) < len(given):
+            raise ValueError("has the same candidate twice; give each once")
+        return given
 
 
 class Recipe(BaseModel):

@@ -22,7 +22,7 @@ from tasks.language import served
 from tasks.language.champion import STEPS
 from tasks.language.evidence import stored_language_model
 from tasks.references import Evaluated, Judged, Registered, Run, Texts, Trained
-from tasks.register import evidence_tags
+from tasks.register import evidence_tags, registered_as
 from tasks.registry import Logged, log_once
 from tasks.registry import register as register_version
 from tasks.registry_artifact import LANGUAGE_KEY, StoredLanguageModel
@@ -53,7 +53,7 @@ SIGNATURE = ModelSignature(
 )
 
 
-@stage(version=2, run_name="register {run[model]}")
+@stage(version=3, run_name="register {run[model]}")
 def register_language(run: Run, texts: Texts, trained: Trained, evaluated: Evaluated, judged: Judged) -> Registered:
     """Log the model with signature and input example and register it, once per run."""
     settings, client = connect()
@@ -76,7 +76,7 @@ def register_language(run: Run, texts: Texts, trained: Trained, evaluated: Evalu
         )
         here.tags({"troth.version": version})
         logger().info("registered %s version %s (%s)", run["model"], version, chosen)
-        return Registered(model=run["model"], version=version, model_digest=logged.model_digest)
+        return registered_as(run, version, logged, texts)
 
 
 def log_language(client: MlflowClient, *, run_id: str, model: LanguageModel) -> Logged:

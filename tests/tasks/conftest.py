@@ -4,6 +4,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 os.environ.update(
     MLFLOW_DISABLE_TELEMETRY="true",
@@ -28,6 +29,7 @@ from components.gates.verdict import Check, Decision, Outcome, Verdict
 from components.parties.file import make_parties
 from tasks.promotion import PromotionOutcome, decide_promotion
 from tasks.registry import DATA_DIGEST, log_booster, register
+from tasks.registry_artifact import text_digest
 from tasks.settings import Ledger, Registry, Settings, Tracking
 
 NAME = "care"
@@ -41,6 +43,8 @@ SCHEMA = Schema(
     label=BinaryLabel(column="visits"),
     person="id",
 )
+
+SCHEMA_DIGEST = text_digest(SCHEMA.model_dump_json())
 
 
 def rows(seed: int, count: int = 200) -> pd.DataFrame:
@@ -97,6 +101,8 @@ class Place:
             verdict=verdict_of(decision),
             expected_champion=over,
             model_digest=self.digests[version],
+            schema_digest=SCHEMA_DIGEST,
+            data_digest="da" * 32,
             policy="strict",
             policy_digest="ab" * 32,
             who="ann",
@@ -105,6 +111,15 @@ class Place:
     def alias(self, name: str) -> str | None:
         version = self.client.get_registered_model(NAME).aliases.get(name)
         return str(version) if version else None
+
+
+def own_version(place, seed: int) -> tuple[str, Path]:
+    """A version whose artifact is this test's alone, and the folder it lies in."""
+    run = place.client.create_run("1").info.run_id
+    logged = log_booster(place.client, run_id=run, booster=train(seed), schema=SCHEMA)
+    version = register(place.client, place.settings, name=NAME, logged=logged, tags={})
+    location = place.client.get_model_version_download_uri(NAME, version)
+    return version, Path(unquote(urlsplit(location).path))
 
 
 def settings_at(root: Path) -> Settings:

@@ -1,7 +1,6 @@
 import json
 import shutil
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
@@ -12,8 +11,7 @@ from components.ledger import signing_key
 from components.ledger.entry import seal, statement_of
 from tasks.loader import RefusedModel, champion_of, load
 from tasks.promotion_ledger import HEAD_TAG, SEQUENCE_TAG, ledger_of
-from tasks.registry import log_booster, register
-from tests.tasks.conftest import NAME, SCHEMA, rows, table_of, train
+from tests.tasks.conftest import NAME, own_version, rows, table_of, train
 
 CHAMPION = f"models:/{NAME}@champion"
 
@@ -22,15 +20,6 @@ def assert_refused(place, *mentions: str) -> None:
     with pytest.raises(RefusedModel) as error:
         load(CHAMPION, place.settings)
     assert all(mention in str(error.value) for mention in mentions), error.value
-
-
-def own_version(place, seed: int) -> tuple[str, Path]:
-    """A version whose artifact is this test's alone, and the folder it lies in."""
-    run = place.client.create_run("1").info.run_id
-    logged = log_booster(place.client, run_id=run, booster=train(seed), schema=SCHEMA)
-    version = register(place.client, place.settings, name=NAME, logged=logged, tags={})
-    location = place.client.get_model_version_download_uri(NAME, version)
-    return version, Path(unquote(urlsplit(location).path))
 
 
 def promoted_own_version(place) -> Path:

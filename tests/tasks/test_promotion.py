@@ -1,16 +1,18 @@
 import getpass
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from components.errors import InvalidInput
 from tasks.loader import champion_of
 from tasks.promotion import decide_promotion, promote_by_hand, rollback
 from tasks.promotion_ledger import HEAD_TAG, SEQUENCE_TAG, examine, ledger_of
 from tasks.promotion_steps import desk_of
-from tests.tasks.conftest import NAME, verdict_of
+from tests.tasks.conftest import NAME, SCHEMA_DIGEST, own_version, verdict_of
 
 
 def actions(place) -> list[str]:
@@ -111,10 +113,43 @@ def test_a_version_that_holds_another_model_than_the_one_judged_is_not_decided_o
             verdict=verdict_of("PROMOTE"),
             expected_champion=None,
             model_digest=place.digests["2"],
+            schema_digest=SCHEMA_DIGEST,
+            data_digest="da" * 32,
             policy="strict",
             policy_digest="ab" * 32,
         )
     assert actions(place) == []
+
+
+def test_a_version_whose_schema_was_changed_after_it_was_judged_comes_to_no_power(place):
+    version, folder = own_version(place, 21)
+    digest = place.client.get_model_version(NAME, version).tags["troth.model_digest"]
+    place = type(place)(place.settings, {**place.digests, version: digest})
+    sound = (folder / "MLmodel").read_text()
+    changed = yaml.safe_load(sound)
+    schema = json.loads(changed["metadata"]["troth.schema"])
+    schema["features"]["health"]["categories"].reverse()
+    changed["metadata"]["troth.schema"] = json.dumps(schema)
+    (folder / "MLmodel").write_text(yaml.safe_dump(changed))
+
+    with pytest.raises(InvalidInput, match=f"version {version} .* schema"):
+        place.decide(version)
+    assert actions(place) == []
+
+    (folder / "MLmodel").write_text(sound)
+    place.decide(version, "HOLD")
+    (folder / "MLmodel").write_text(yaml.safe_dump(changed))
+    with pytest.raises(InvalidInput, match=f"version {version} .* schema"):
+        promote_by_hand(place.client, place.settings, name=NAME, version=version, why="it looks fine")
+    assert actions(place) == ["hold"]
+
+    (folder / "MLmodel").write_text(sound)
+    place.decide(version)
+    place.decide("1", over=version)
+    (folder / "MLmodel").write_text(yaml.safe_dump(changed))
+    with pytest.raises(InvalidInput, match=f"version {version} .* schema"):
+        rollback(place.client, place.settings, name=NAME, why="complaints")
+    assert_champion(place, "1", previous=version)
 
 
 @pytest.mark.parametrize("version", ["9", "latest"])

@@ -1,7 +1,9 @@
 """A command that is told to end ends as one that was."""
 
+import ctypes
 import os
 import signal
+import time
 from contextlib import suppress
 
 import pytest
@@ -44,6 +46,31 @@ def test_a_signal_is_the_exit_code_whatever_else_goes_wrong(ending):
     with pytest.raises(SystemExit) as end, _ended_by_sigterm():
         ending()
     assert end.value.code == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_while_c_calls_python_ends_it_all_the_same(number):
+    """There Python drops what is raised: XGBoost, which reads rows so, would train on as if nothing had been said."""
+    went_on = []
+
+    def work() -> None:
+        ctypes.CFUNCTYPE(None)(lambda: os.kill(os.getpid(), number))()
+        went_on.append("after the call")
+        time.sleep(30)
+        went_on.append("to the end")
+
+    with pytest.raises((SystemExit, KeyboardInterrupt)) as end, _ended_by_sigterm():
+        work()
+    assert went_on == ["after the call"]
+    assert getattr(end.value, "code", 128 + signal.SIGINT) == 128 + number
+
+
+def test_what_is_dropped_otherwise_is_told_as_ever(monkeypatch):
+    told = []
+    monkeypatch.setattr("sys.unraisablehook", told.append)
+    with _ended_by_sigterm():
+        ctypes.CFUNCTYPE(None)(lambda: 1 / 0)()
+    assert [one.exc_type for one in told] == [ZeroDivisionError]
 
 
 def test_without_one_nothing_is_changed():
