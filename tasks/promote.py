@@ -89,6 +89,7 @@ def _promoted(registered: Registered, judged: Judged, verdict: Verdict, outcome:
         replaced=outcome.replaced,
         sequence=outcome.sequence,
         because=judged["reasons"][0],
+        others=len(judged["reasons"]) - 1,
         why=outcome.why,
         figures=verdict.context,
     )

@@ -150,8 +150,8 @@ class Registered(TypedDict):
 class Promoted(TypedDict):
     """What became of a version of `model`; `champion` is champion now, `replaced` was, `sequence` the ledger's entry.
 
-    `because` is the verdict's first reason, `why` what else there is to say (a stale candidate, a person's words),
-    `figures` the verdict's context: error_new, error_old, nfr and others.
+    `because` is the verdict's first reason, beside which there are `others`; `why` what else there is to say (a stale
+    candidate, a person's words), `figures` the verdict's context: error_new, error_old, nfr and others.
     """
 
     model: str
@@ -162,6 +162,7 @@ class Promoted(TypedDict):
     replaced: str | None
     sequence: int
     because: str
+    others: int
     why: str
     figures: dict[str, float]
 

@@ -170,7 +170,7 @@ def finished_outcome(pipeline: str, request: Mapping[str, object]) -> Promoted |
     known = references_of(client, found[0].info.run_id)
     logger().info("%s was run before; this is what became of it", found[0].info.run_name)
     # Records of earlier versions do not say it.
-    return {"model": known["registered"]["model"], **known["promoted"]}
+    return {"model": known["registered"]["model"], "others": 0, **known["promoted"]}
 
 
 def find_run(client: MlflowClient, settings: Settings, which: str) -> str:

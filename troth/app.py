@@ -60,9 +60,10 @@ def main() -> None:
     except Exception as error:
         from troth.failures import explain
 
-        sentence, code = explain(error)
+        sentence, code = explain(error, goes_on=sys.argv[1:2] == ["run"])
         if sentence:
             typer.echo(f"error: {sentence}", err=True)
     if code == INTERRUPTED:
-        typer.echo("interrupted; a run that was begun is continued by the same command", err=True)
+        goes_on = "; a run that was begun is continued by the same command" if sys.argv[1:2] == ["run"] else ""
+        typer.echo(f"interrupted{goes_on}", err=True)
     sys.exit(code)

@@ -14,28 +14,32 @@ from pathlib import Path
 
 from components.errors import InvalidInput
 
-RESUME = "run the same command again and it continues where it stopped ('troth status' names the champion)"
+RESUME = "the same command, given again, continues where this stopped ('troth status' names the champion)"
 _FULL_BELOW = 1 << 20
 
 
-def explain(error: BaseException) -> tuple[str, int]:
-    """(sentence, exit code) for an exception that reached the top; no sentence where all has been said."""
+def explain(error: BaseException, *, goes_on: bool) -> tuple[str, int]:
+    """(sentence, exit code) for an exception that reached the top; no sentence where all has been said.
+
+    `goes_on` says that the command continues, given again, what it had begun.
+    """
+    then = f"; {RESUME}" if goes_on else ""
     if hasattr(error, "format_message"):
         return _usage(error), 2
     links = list(_chain(error))
     # Looked for first: what else went wrong is told by its consequence.
     if full := next((link for link in links if _is_full_disk(link)), None):
         where = f" ({full.filename})" if getattr(full, "filename", None) else ""
-        return f"the disk is full{where}; free some space: {RESUME}", 2
+        return f"the disk is full{where}; free some space{then}", 2
     for link in links:
         if isinstance(link, InvalidInput):
             return str(link), 2
         if isinstance(link, PermissionError):
             return f"{link.filename} may not be read or written by this user; correct its permissions", 2
     if _is_full():
-        return f"the disk is full ({_home()}); free some space: {RESUME}", 2
+        return f"the disk is full ({_home()}); free some space{then}", 2
     summary = " ".join(str(error).split())[:300] or type(error).__name__
-    return f"{summary} ({type(error).__name__}; details in {_keep(error)}); {RESUME}", 1
+    return f"{summary} ({type(error).__name__}; details in {_keep(error)}){then}", 1
 
 
 def _usage(error) -> str:

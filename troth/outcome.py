@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from troth.terminal import console
@@ -16,8 +17,9 @@ def show(outcome: dict) -> None:
     decision = str(outcome["decision"])
     console.print()
     console.print(f"[{STYLE[decision]}]{decision}[/]  {_became(outcome)}")
+    console.print(_because(outcome), markup=False, soft_wrap=True)
     if outcome["why"]:
-        console.print(outcome["why"], markup=False)
+        console.print(outcome["why"], markup=False, soft_wrap=True)
     show_next(outcome["model"])
     if outcome["action"] == "hold":
         model = shlex.quote(outcome["model"])
@@ -37,7 +39,7 @@ def show_life(outcomes: Sequence[dict]) -> None:
             f"negative flips {flips:>7}   {_became(outcome)}",
             soft_wrap=True,
         )
-        console.print(f"     {outcome['because']}", style="dim", markup=False, soft_wrap=True)
+        console.print(f"     {_because(outcome)}", style="dim", markup=False, soft_wrap=True)
     show_next(outcomes[-1]["model"])
 
 
@@ -47,8 +49,9 @@ def show_recheck(outcome: dict) -> None:
     console.print()
     words = {"PROMOTE": "KEEPS ITS WORD", "HOLD": "UNCERTAIN", "REJECT": "BROKEN PROMISE"}
     console.print(
-        f"[{STYLE[decision]}]{words[decision]}[/]  champion v{outcome['version']} of {outcome['model']} on "
-        f"{outcome['rows']:,} rows: {outcome['reasons'][0]}"
+        f"[{STYLE[decision]}]{words[decision]}[/]  champion v{outcome['version']} of {escape(outcome['model'])} on "
+        f"{outcome['rows']:,} rows: {escape('; '.join(outcome['reasons']))}",
+        soft_wrap=True,
     )
     if decision == "REJECT":
         model = shlex.quote(outcome["model"])
@@ -74,8 +77,8 @@ def show_status(models: Sequence, runs: Sequence) -> None:
         return
     table = Table("model", "champion", "challenger", "previous", "ledger", box=None, padding=(0, 2, 0, 0))
     for one in models:
-        state = f"[red]{one.trouble}[/]" if one.trouble else f"{one.entries} entries, sound"
-        table.add_row(one.name, _version(one.champion), _version(one.challenger), _version(one.previous), state)
+        state = f"[red]{escape(one.trouble)}[/]" if one.trouble else f"{one.entries} entries, sound"
+        table.add_row(escape(one.name), _version(one.champion), _version(one.challenger), _version(one.previous), state)
     console.print(table)
     console.print()
     columns = ("run", "began (UTC)", "name", "ended", "error", "NFR")
@@ -87,7 +90,7 @@ def show_status(models: Sequence, runs: Sequence) -> None:
         table.add_row(
             run.run_id[:8],
             f"{run.started:%y-%m-%d %H:%M}",
-            run.name,
+            escape(run.name),
             f"{verdict} {_version(run.version)}" if run.version else verdict,
             _percent(run.error),
             _percent(run.nfr),
@@ -111,6 +114,12 @@ def show_next(model: str) -> None:
         markup=False,
         soft_wrap=True,
     )
+
+
+def _because(outcome: dict) -> str:
+    """The reason that decided, and how many more there are."""
+    others = f" (and {outcome['others']} more)" if outcome["others"] else ""
+    return outcome["because"] + others
 
 
 def _became(outcome: dict) -> str:

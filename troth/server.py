@@ -111,7 +111,7 @@ def up(
                     start("worker", "prefect", "worker", "start", "--pool", POOL, "--limit", "2")
             console.print(f"Prefect  [link]http://{server.host}:{server.prefect_port}[/link]")
             console.print(f"MLflow   [link]{mlflow_url}[/link]")
-            console.print("Ctrl-C ends both.", style="dim")
+            console.print("Ctrl-C ends all of it.", style="dim")
             _watch(children, logs)
         except KeyboardInterrupt:
             console.print("stopping …", style="dim")
@@ -188,6 +188,8 @@ def _watch(children: dict[str, subprocess.Popen], logs: Path) -> None:
 
 def _stop(children: dict[str, subprocess.Popen]) -> None:
     """End the worker first, so that it can report what it was running to a server that still answers."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # impatience must leave no server behind
     for child in reversed(children.values()):
         _signal(child, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):

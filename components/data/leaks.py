@@ -22,7 +22,8 @@ def gives_away(values: np.ndarray, labels: np.ndarray) -> str | None:
     Parameters
     ----------
     values
-        (n,) float32 encoded feature, NaN where missing; being missing is a value like any other.
+        (n,) float32 encoded feature, NaN where missing. Being missing is a value like any other; and where the feature
+        is there in half of all rows or more, those are looked at by themselves too, since copies have gaps.
     labels
         (n,) class indices.
 
@@ -31,6 +32,34 @@ def gives_away(values: np.ndarray, labels: np.ndarray) -> str | None:
     With D distinct values, K classes of sizes n_k, at most K^D of the n! / prod n_k! labellings are settled by the
     values, and at most 4 by a threshold (either side, missing below or above): that share bounds the luck.
     """
+    there = ~np.isnan(values)
+    if how := _settles(values, labels):
+        return how
+    if not there.all() and _mostly(there) and (how := _settles(values[there], labels[there])):
+        return f"{how}, wherever it is there"
+    return None
+
+
+def is_monotone_copy(values: np.ndarray, targets: np.ndarray) -> bool:
+    """Whether a feature is in strictly monotone one-to-one correspondence with a numeric label ((n,) both).
+
+    Rows in which it is missing are left out, unless it is missing in most.
+    """
+    there = ~np.isnan(values)
+    values, targets = values[there], targets[there]
+    if not _mostly(there) or len(np.unique(values)) < 15:  # 2 / 15! orders are monotone by luck
+        return False
+    order = np.argsort(values, kind="stable")
+    steps, target_steps = np.diff(values[order]) > 0, np.diff(targets[order].astype(np.float32))
+    return any(np.array_equal(steps, sign * target_steps > 0) and not target_steps[~steps].any() for sign in (1, -1))
+
+
+def _mostly(there: np.ndarray) -> bool:
+    return 2 * np.count_nonzero(there) >= len(there)
+
+
+def _settles(values: np.ndarray, labels: np.ndarray) -> str | None:
+    """How a feature settles every label, beyond what luck explains."""
     sizes = np.bincount(labels)
     log_labellings = gammaln(len(labels) + 1) - gammaln(sizes + 1).sum()
     beyond_luck = np.log(LUCK) + log_labellings
@@ -40,15 +69,6 @@ def gives_away(values: np.ndarray, labels: np.ndarray) -> str | None:
     if distinct and distinct * np.log(len(sizes)) < beyond_luck:
         return f"each of its {distinct} values goes with one class"
     return None
-
-
-def is_monotone_copy(values: np.ndarray, targets: np.ndarray) -> bool:
-    """Whether a feature is in strictly monotone one-to-one correspondence with a numeric label ((n,) both)."""
-    if np.isnan(values).any() or len(np.unique(values)) < 15:  # 2 / 15! orders are monotone by luck
-        return False
-    order = np.argsort(values, kind="stable")
-    steps, target_steps = np.diff(values[order]) > 0, np.diff(targets[order].astype(np.float32))
-    return any(np.array_equal(steps, sign * target_steps > 0) and not target_steps[~steps].any() for sign in (1, -1))
 
 
 def _always(settles: Callable[[np.ndarray, np.ndarray], bool], values: np.ndarray, labels: np.ndarray) -> bool:

@@ -95,6 +95,8 @@ def column_names(path: Path) -> list[str]:
         text = header.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise _not_utf8(path) from None
+    if "\r" in text.rstrip("\r\n"):
+        raise InvalidInput(f"lines of {path.name} end in CR alone, as on old Macs; save it with LF or CRLF")
     names = next(csv.reader([text]))
     if len(names) == 1 and (other := next((mark for mark in SEPARATORS if mark in text), None)):
         raise InvalidInput(

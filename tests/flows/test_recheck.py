@@ -3,6 +3,7 @@
 import pytest
 
 from flows.recheck import BrokenPromise, recheck
+from tasks.inputs import RandHie
 from tasks.loader import load
 from tasks.promotion_ledger import ledger_of
 from tasks.tracking import find_stage
@@ -36,3 +37,15 @@ def test_a_champion_keeps_its_word_on_fresh_rows_until_it_does_not(run, table, p
     assert [stage.data.tags.get("troth.verdict") for stage in stages] == ["PROMOTE", "REJECT"]
     assert load("models:/people@champion", home).version == "1"
     assert ledger_of(home, "people").entries() == entries
+
+
+def test_a_night_with_few_rows_is_held_and_no_failure(run, table, policy):
+    run(table("first", seed=1))
+    few = recheck(table("few", seed=7, count=12), policy=policy())
+    assert (few["decision"], few["rows"] < 12) == ("HOLD", True)
+
+
+@pytest.mark.slow
+def test_a_champion_that_sites_trained_is_asked_without_their_column(run, policy):
+    run(RandHie(years=(1, 2), site=False), model="by_site")
+    assert recheck(RandHie(years=(3,)), model="by_site", policy=policy())["version"] == "1"

@@ -71,7 +71,10 @@ def test_sigterm_ends_a_run_and_what_it_started(trains, statuses, home):
     assert process.returncode == 128 + signal.SIGTERM, said
     assert "Traceback" not in said
     assert servers(home.root) == []
-    assert set(statuses()) == {("run", "KILLED"), ("partition", "FINISHED"), ("train", "KILLED")}
+    ended = dict(statuses())
+    # Failed, where the signal came while XGBoost asked for rows and so got none; either is gone on with.
+    assert ended.pop("run") == ended.pop("train") in ("KILLED", "FAILED")
+    assert ended == {"partition": "FINISHED"}
 
 
 def test_sigkill_leaves_no_server_and_no_run_that_seems_to_go_on(trains, statuses, home, files, policy, quick, process):

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager
+from functools import partial
 
 import pyarrow.csv
 import pytest
@@ -44,7 +45,10 @@ def environment_of(folder, ports) -> dict:
 
 def start(environment, *words: object) -> subprocess.Popen:
     command = [sys.executable, "-c", "from troth.app import main; main()", *map(str, words)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    # Whoever runs tests in a shell's background ignores Ctrl-C, and so would all they start.
+    heeds = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    return subprocess.Popen(command, env=environment, text=True, preexec_fn=heeds, **pipes)
 
 
 def read(address: str, body: dict | None = None):

@@ -30,6 +30,8 @@ def f32(values):
         np.where(LABELS == 1, RNG.random(1000), np.nan),
         np.where(LABELS == 1, np.nan, 3.0),
         np.array([0, 2, 1, 3])[RNG.integers(0, 2, 1000) + 2 * LABELS],
+        np.where(np.arange(1000) < 3, np.nan, LABELS),
+        np.where(RNG.random(1000) < 0.4, np.nan, LABELS + RNG.random(1000) * 0.9),
     ],
     ids=[
         "copy",
@@ -40,6 +42,8 @@ def f32(values):
         "present_if_positive",
         "missing_if_positive",
         "codes",
+        "copy_with_gaps",
+        "threshold_with_many_gaps",
     ],
 )
 def test_leaks_are_named(values):
@@ -53,8 +57,10 @@ def test_leaks_are_named(values):
         RNG.integers(0, 900, 1000),
         np.arange(1000),
         np.where(RNG.random(1000) < 0.99, LABELS, 1 - LABELS),
+        np.where(RNG.random(1000) < 0.8, np.nan, LABELS),
+        np.where(RNG.random(1000) < 0.4, np.nan, RNG.random(1000)),
     ],
-    ids=["noise", "nearly_unique", "row_number", "one_percent_wrong"],
+    ids=["noise", "nearly_unique", "row_number", "one_percent_wrong", "missing_in_most", "noise_with_gaps"],
 )
 def test_honest_features_are_not(values):
     assert gives_away(f32(values), LABELS) is None
@@ -98,6 +104,9 @@ def test_monotone_copies():
     assert is_monotone_copy(f32(-np.exp(targets)), targets)
     assert not is_monotone_copy(f32(targets + 0.01 * RNG.normal(size=500)), targets)
     assert not is_monotone_copy(f32(np.arange(500)), targets)
+    gaps = np.arange(500) % 7 == 0
+    assert is_monotone_copy(f32(np.where(gaps, np.nan, 100 * targets)), targets)
+    assert not is_monotone_copy(f32(np.where(gaps, 100 * targets, np.nan)), targets)
 
 
 def test_every_same_year_column_that_defines_the_label_is_refused():
