@@ -10,10 +10,10 @@ from prefect import flow
 from prefect.states import Completed, State
 from pydantic import Field
 
-from tasks.inputs import RandHie, Source, name_of, request_of
+from tasks.inputs import RandHie, Source, declared_schema, name_of, request_of
 from tasks.partition import SplitShares
 from tasks.pipeline import pipeline_run
-from tasks.policies import policy_for_tables, require_golden_rows
+from tasks.policies import policy_for_tables, require_golden_rows, require_judgeable
 from tasks.recheck import nothing_to_check
 from tasks.recheck import recheck as recheck_stage
 from tasks.references import Rechecked
@@ -40,6 +40,7 @@ def recheck(
     """Put the champion through every check that needs no other model, on the gate's persons alone."""
     rules = policy_for_tables(policy)
     require_golden_rows(rules, golden)
+    require_judgeable(rules, declared_schema(data))
     model = model or load_settings().model_name("tabular", name_of(data))
     require_model_name(model)
     if ending := nothing_to_check(model):

@@ -14,7 +14,7 @@ from tasks.approval import ask_a_person
 from tasks.evaluate import evaluate
 from tasks.federation import without_owners_column
 from tasks.gate import gate
-from tasks.inputs import RandHie, Source, name_of, request_of
+from tasks.inputs import RandHie, Source, declared_schema, name_of, request_of
 from tasks.partition import SplitShares, partition
 from tasks.pipeline import pipeline_run
 from tasks.policies import policy_for_tables, require_golden_rows, require_judgeable
@@ -69,6 +69,7 @@ def tabular(
     rules = policy_for_tables(policy)
     require_golden_rows(rules, golden)
     require_users(rules)
+    require_judgeable(rules, declared_schema(data))
     require_fits(data, mode, partition_plan, selection, noise, candidates)
     data = without_owners_column(data, mode, partition_plan)
     model = model or load_settings().model_name("tabular", name_of(data))
@@ -91,7 +92,6 @@ def tabular(
         return before
     with pipeline_run("tabular", name=f"tabular {data.kind} {mode}", model=model, request=request) as run:
         dealt = partition(run, data, partition_plan, split, golden, seed)
-        require_judgeable(rules, dealt)
         trained = train(run, dealt, mode, training, candidates, selection, noise)
         evaluated = evaluate(run, dealt, trained, rules.choice, golden)
         judged = gate(run, evaluated, rules)

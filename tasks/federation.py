@@ -31,7 +31,7 @@ from components.partition import ByColumn, Crowd, PartitionPlan
 from components.secret_file import create_once
 from tasks.apart import aggregator_of, analyst_of, root_of, run_apart
 from tasks.holdings import schema_of
-from tasks.inputs import RandHie, Source, features_of
+from tasks.inputs import RandHie, Source, declared_schema
 from tasks.locks import waiting
 from tasks.own_part import Needs, folder_of, private_input
 from tasks.partition import default_plan
@@ -135,7 +135,7 @@ def without_owners_column(source: Source, mode: str, plan: PartitionPlan | None)
         case RandHie(site=True), ByColumn(column="site"):
             logger().info("owners are the sites, so 'site' is no feature: its sums would be single owners'")
             return source.model_copy(update={"site": False})
-        case _, ByColumn(column=column) if column in features_of(source):
+        case _, ByColumn(column=column) if column in declared_schema(source).features:
             raise InvalidInput(
                 f"rows are dealt by '{column}', which is a feature too, and in mode federated sums over its values "
                 f"would be single owners'; take '{column}' out of the schema's features, or deal rows otherwise "

@@ -6,7 +6,7 @@ whether two runs would read the same rows: it is part of the key by which an unf
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -96,13 +96,17 @@ def require_files(source: Source, plan: PartitionPlan | None = None, golden: Pat
     """
     if golden is not None:
         readable(golden)
+    schema = declared_schema(source)
     if isinstance(source, OwnTable):
-        schema, path = read_schema(Path(source.schema_file)), readable(source.path)
-        names = column_names(path)
-        refuse(column_findings(names, schema, path.name))
-        if isinstance(plan, ByColumn) and plan.column not in names:
-            hint = suggestion(plan.column, names)
-            raise InvalidInput(f"column '{plan.column}', to deal by, is missing in {path.name}; {hint}")
+        path = readable(source.path)
+        names, where = column_names(path), path.name
+        refuse(column_findings(names, schema, where))
+    else:
+        names, where = schema.columns, schema.name
+    if isinstance(plan, ByColumn) and plan.column not in names:
+        raise InvalidInput(
+            f"column '{plan.column}', to deal by, is missing in {where}; {suggestion(plan.column, names)}"
+        )
 
 
 def open_categories(source: Source) -> set[str]:
@@ -136,15 +140,15 @@ def name_of(source: Source) -> str:
             return read_schema(Path(schema_file)).name
 
 
-def features_of(source: Source) -> Collection[str]:
-    """Features of the table's schema."""
+def declared_schema(source: Source) -> Schema:
+    """The table's schema, before any row is read."""
     match source:
         case RandHie(site=site):
-            return (RAND_HIE if site else _without_site()).features
+            return RAND_HIE if site else _without_site()
         case MultipleSclerosis():
-            return MULTIPLE_SCLEROSIS.features
+            return MULTIPLE_SCLEROSIS
         case OwnTable(schema_file=schema_file) | Apart(schema_file=schema_file):
-            return read_schema(Path(schema_file)).features
+            return read_schema(Path(schema_file))
 
 
 def two_sides(source: Source) -> dict[str, list[str]]:

@@ -3,11 +3,10 @@
 import hashlib
 from pathlib import Path
 
+from components.data.schema import Schema
 from components.errors import InvalidInput
 from components.gates import Policy, read_policy
 from components.gates.groups import require_suits
-from tasks.holdings import schema_of
-from tasks.references import Data
 
 FOLDER = Path(__file__).resolve().parent.parent / "deploy" / "policies"
 
@@ -45,9 +44,8 @@ def policy_for_tables(name: str) -> Policy:
     return policy
 
 
-def require_judgeable(policy: Policy, data: Data) -> None:
-    """Raise `InvalidInput`, before anything is trained, where the policy asks for groups that the data do not have."""
-    schema = schema_of(data)
+def require_judgeable(policy: Policy, schema: Schema) -> None:
+    """Raise `InvalidInput`, before any row is read, where a policy asks for groups that the schema does not declare."""
     require_suits(policy, schema.groups, schema.label)
 
 

@@ -21,12 +21,15 @@ app = typer.Typer(
 def check(
     file: Annotated[Path, typer.Argument(help="The table, CSV or Parquet.")],
     schema: Annotated[Path | None, typer.Option(help="Its schema, YAML; `troth data schema` drafts one.")] = None,
+    policy: Annotated[str, typer.Option(help="The policy that a model of it is to meet.")] = "default",
 ) -> None:
     """Say everything that is wrong with a table, and what would be right. Exit code 2 if anything is.
 
-    **Example**
+    **Examples**
 
     `troth data check visits.csv --schema visits.yaml`
+
+    `troth data check visits.csv --schema visits.yaml --policy strict`
     """
     from components.data.reading import inspect_table, read_table
     from components.data.schema import read_schema
@@ -40,7 +43,7 @@ def check(
     meaning = read_schema(schema)
     findings = inspect_table(file, meaning)
     if not any(finding.severity == "error" for finding in findings):
-        findings += _prospects(read_table(file, meaning))
+        findings += _prospects(read_table(file, meaning), policy)
     errors = [finding for finding in findings if finding.severity == "error"]
     for finding in sorted(findings, key=lambda one: one.severity):
         console.print(
@@ -51,8 +54,9 @@ def check(
         )
     if errors:
         raise typer.Exit(2)
+    chosen = "" if policy == "default" else f" --policy {policy}"
     console.print(
-        f"{file}: nothing stands in the way of 'troth run tabular --data {file} --schema {schema}'",
+        f"{file}: nothing stands in the way of 'troth run tabular --data {file} --schema {schema}{chosen}'",
         markup=False,
         soft_wrap=True,
     )
@@ -122,16 +126,17 @@ def export(
     console.print(f"wrote {folder / source}.csv ({len(table):,} rows) and {folder / source}.yaml", markup=False)
 
 
-def _prospects(table: "Table") -> Iterator["Finding"]:
-    """What a run with its defaults would make of a sound table: refuse the split, or find too few rows to judge by."""
+def _prospects(table: "Table", name: str) -> Iterator["Finding"]:
+    """What a run would make of a sound table: refuse its groups or the split, or find too few rows to judge by."""
     from components.data.finding import Finding
     from components.data.independence import one_row_per_person
     from components.data.split import SALT, split_table
     from components.errors import InvalidInput
-    from tasks.policies import load_policy
+    from tasks.policies import policy_for_tables, require_judgeable
 
-    label, policy = table.schema.label.column, load_policy("default")
+    label, policy = table.schema.label.column, policy_for_tables(name)
     try:
+        require_judgeable(policy, table.schema)
         gate = table.take(split_table(table, SALT).gate)
     except InvalidInput as refusal:
         yield Finding(label, None, str(refusal))

@@ -106,8 +106,8 @@ def tabular(
     from components.boosting.modes import require_mode
     from flows.tabular import tabular as flow
     from tasks.apart import require_fits
-    from tasks.inputs import require_files
-    from tasks.policies import policy_for_tables, require_golden_rows
+    from tasks.inputs import declared_schema, require_files
+    from tasks.policies import policy_for_tables, require_golden_rows, require_judgeable
     from tasks.registry import require_model_name
     from troth.arguments import candidates_of, noise_of, partition_of, selection_of, source_of, training_of
     from troth.outcome import show
@@ -139,6 +139,7 @@ def tabular(
     require_fits(chosen, mode, *(parameters[name] for name in ("partition_plan", "selection", "noise", "candidates")))
     require_files(chosen, parameters["partition_plan"], golden)
     require_golden_rows(rules, golden)
+    require_judgeable(rules, declared_schema(chosen))
     with session():
         show(flow(**{name: value for name, value in parameters.items() if value is not None}))
 
@@ -168,8 +169,8 @@ def recheck(
     """
     from flows.recheck import BrokenPromise
     from flows.recheck import recheck as flow
-    from tasks.inputs import require_files
-    from tasks.policies import policy_for_tables, require_golden_rows
+    from tasks.inputs import declared_schema, require_files
+    from tasks.policies import policy_for_tables, require_golden_rows, require_judgeable
     from tasks.registry import require_model_name
     from troth.arguments import source_of
     from troth.outcome import show_recheck
@@ -182,6 +183,7 @@ def recheck(
         require_model_name(model)
     require_files(chosen, golden=golden)
     require_golden_rows(rules, golden)
+    require_judgeable(rules, declared_schema(chosen))
     asked = {"data": chosen, "policy": policy, "golden": str(golden) if golden else None, "model": model}
     with session():
         state = flow(**asked, return_state=True)

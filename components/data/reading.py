@@ -55,9 +55,12 @@ def inspect_table(path: Path | str, schema: Schema) -> list[Finding]:
         The file cannot be read at all.
     """
     path = readable(path)
-    here = set(column_names(path))
-    columns, first_row = read_some_columns(path, [name for name in schema.columns if name in here], schema)
-    return check_table(columns, schema, path.name, first_row=first_row)
+    names = column_names(path)
+    columns, first_row = read_some_columns(path, [name for name in schema.columns if name in names], schema)
+    found = check_table(columns, schema, path.name, first_row=first_row)
+    # Of a column that is not there, told by all that are, and not by those alone that were read.
+    of_those_read = column_findings(columns.column_names, schema, path.name)
+    return column_findings(names, schema, path.name) + [finding for finding in found if finding not in of_those_read]
 
 
 def read_columns(path: Path | str) -> pa.Table:

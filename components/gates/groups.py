@@ -54,7 +54,10 @@ def require_suits(policy: Policy, groups: Collection[str], rule: Label) -> None:
     if wanted is None:
         return
     if not groups:
-        raise InvalidInput("the policy asks for 'groups' but the rows have no group column; declare one in the schema")
+        raise InvalidInput(
+            "the policy asks for 'groups' but the rows have no group column; declare one in the schema, or "
+            "choose a policy without groups"
+        )
     for column in () if wanted.columns == "all" else wanted.columns:
         if column not in groups:
             raise InvalidInput(f"'groups.columns' names '{column}', which is no group column; use {', '.join(groups)}")

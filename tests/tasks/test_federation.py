@@ -6,7 +6,7 @@ import yaml
 from components.errors import InvalidInput
 from components.partition import ByColumn, Even, deal
 from tasks.federation import without_owners_column
-from tasks.inputs import OwnTable, RandHie, features_of, load, name_of
+from tasks.inputs import OwnTable, RandHie, declared_schema, load, name_of
 from tasks.partition import dealt_by
 from troth.arguments import noise_of
 
@@ -18,7 +18,7 @@ def test_where_owners_are_the_sites_the_site_is_no_feature(plan):
     source = without_owners_column(RandHie(years=(1,)), "federated", plan)
     table = load(source, also=dealt_by(BY_SITE))
     assert "site" not in table.schema.features
-    assert set(features_of(RandHie())) - set(table.schema.features) == {"site"}
+    assert set(declared_schema(RandHie()).features) - set(table.schema.features) == {"site"}
     assert len(deal(table, BY_SITE, 0).holdings) == 6
     # Its scores cannot be compared with those of a model that looks at the site.
     assert name_of(source) == table.schema.name != name_of(RandHie())

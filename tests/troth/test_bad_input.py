@@ -124,13 +124,34 @@ def test_a_spoilt_table_or_schema_is_named(refused, files, people, people_schema
 
 
 # The others take a champion, or the division of persons, to be seen.
-@pytest.mark.parametrize("spoil", [spoil for spoil, _ in CASES[:-2]])
-def test_the_check_finds_what_a_run_refuses(troth, files, people, people_schema, spoil):
+UNSEEN = (another_signature, a_group_without_gate_rows)
+
+
+@pytest.mark.parametrize(("spoil", "named"), [case for case in CASES if case[0] not in UNSEEN])
+def test_the_check_finds_what_a_run_refuses(troth, files, people, people_schema, spoil, named):
     columns, schema = spoil(people(600), people_schema())
     said = troth("data", "check", *files(columns, schema=schema)[1:])
 
     assert said.code == 2
+    assert all(words in said.out + said.err for words in named if words != "3 such")
     assert "Traceback" not in said.out + said.err
+
+
+def test_groups_that_a_policy_asks_for_and_a_schema_lacks(troth, served, files, people_schema, monkeypatch):
+    words = files(schema={name: value for name, value in people_schema().items() if name != "groups"})
+    assert "no group column" in troth("data", "check", *words[1:]).out
+    monkeypatch.setenv("PREFECT_API_URL", f"{NOWHERE}/api")
+    assert "no group column" in troth("run", "tabular", *words).complaint
+    assert "no group column" in troth("run", "recheck", *words).complaint
+
+
+def test_lines_that_end_in_cr_alone(troth, files):
+    words = files()
+    with open(words[1], "rb") as file:
+        text = file.read()
+    with open(words[1], "wb") as file:
+        file.write(text.replace(b"\n", b"\r"))
+    assert "CR alone" in troth("data", "check", *words[1:]).complaint
 
 
 def test_an_empty_file(refused, files, tmp_path):

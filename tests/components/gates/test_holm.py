@@ -1,6 +1,9 @@
 """Holm's procedure against statsmodels and against its own definition."""
 
+import gc
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
@@ -8,6 +11,14 @@ from statsmodels.stats.multitest import multipletests
 from components.gates.holm import holm_levels
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
+
+
+@pytest.fixture(autouse=True)
+def _little_to_collect():
+    """The oracle collects garbage at every call, which takes the longer the more modules a worker has imported."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @settings(max_examples=40, deadline=None)
