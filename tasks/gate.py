@@ -101,7 +101,8 @@ def _of_frames(client: MlflowClient, evaluated: Evaluated, policy: Policy) -> Ve
     candidate = kept_predictions(client, kept["frames_candidate"])
     champion = kept_predictions(client, kept["frames_champion"]) if "frames_champion" in kept else None
     found = run_gate(asked, candidate, champion)
-    return replace(found, checks=tuple(replace(check, name=f"frames_{check.name}") for check in found.checks))
+    named = (replace(one, name=f"frames_{one.name}", reason=f"whole frames, {one.reason}") for one in found.checks)
+    return replace(found, checks=tuple(named))
 
 
 def _of_privacy(client: MlflowClient, audited: Audited | None, policy: Policy) -> tuple[list[Check], tuple[str, ...]]:

@@ -124,6 +124,10 @@ def require_model_name(name: str) -> None:
         )
 
 
+_SHOWN = 5
+"""Columns that a sentence names before it counts the rest."""
+
+
 def check_signature(champion: Schema, candidate: Schema) -> None:
     """Refuse, before anything is trained, a candidate whose scores could not be compared with the champion's.
 
@@ -149,8 +153,10 @@ def check_signature(champion: Schema, candidate: Schema) -> None:
     if _meaning(champion.label) != _meaning(candidate.label):
         differing.append(f"'{candidate.label.column}' (another label)")
     if differing:
+        more = len(differing) - _SHOWN
+        shown = ", ".join(differing[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
         raise InvalidInput(
-            f"schema '{candidate.name}' differs from the champion's in {', '.join(differing)}; give the schema of the "
+            f"schema '{candidate.name}' differs from the champion's in {shown}; give the schema of the "
             "champion, or register the new one under another model name"
         )
 

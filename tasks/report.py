@@ -215,13 +215,19 @@ def _privacy(
         data_set_budget=record["data_set_budget"],
         outside=tuple(record["outside"]),
         privatised=f"Training texts were made private one by one before ({way['kind']}, epsilon {way['epsilon']:g} "
-        f"{unit}), which is no epsilon of training and does not add to it."
+        f"{unit}), which is no epsilon of training and does not add to it; {_NOT_MADE_PRIVATE[way['kind']]}"
         if way
         else "",
         audit=kept_record(client, audited["record"]) if audited else {},
         tradeoff=way["points"] if way else (),
         costs=_costs(client, trained["run_id"], audited["run_id"]) if audited else None,
     )
+
+
+_NOT_MADE_PRIVATE = {
+    "words": "intent, group and user of each text, its number of words and where its slots stand stay as they were.",
+    "rewriting": "intent, group and user of each text stay as they were; its slots are lost.",
+}
 
 
 def _costs(client: MlflowClient, *runs: str) -> tuple[float, ...] | None:

@@ -239,6 +239,10 @@ def _wanted(finding: dict) -> str:
     """What would be right, as a person would say it."""
     limits = finding.get("ctx", {})
     match finding["type"]:
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return "it must be a mapping of keys, such as 'column: outcome' on a line of its own, further in"
+        case "string_pattern_mismatch":
+            return f"it may hold only what {limits['pattern']} allows: letters, digits, points, dashes and underscores"
         case "greater_than_equal":
             return f"it must be at least {limits['ge']:g}"
         case "greater_than":

@@ -10,9 +10,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import stats
+from scipy.special import ndtri
 
 from components.data.schema import read_yaml, validated
 from components.errors import InvalidInput
+from components.gates.statistics import tango_upper
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 """A budget or tolerance: 0 could never be shown with finitely many rows, 1 could never be missed."""
@@ -223,6 +225,14 @@ class Policy(_Section):
             if groups and groups.nfr:
                 of_groups = (f"{prefix}groups.minimum_rows", groups.minimum_rows)
                 budgets.append((f"{prefix}groups.nfr.budget", groups.nfr.budget, *of_groups))
+            if groups and groups.error:
+                least = float(tango_upper(0, 0, groups.minimum_rows, -ndtri(self.level)))
+                if least > groups.error.budget:
+                    raise ValueError(
+                        f"'{prefix}groups.error.budget' is {groups.error.budget:g}, which {groups.minimum_rows} rows "
+                        f"('{prefix}groups.minimum_rows') cannot show even without a single flip; ask for more rows or "
+                        f"raise the budget to {least:.2g}"
+                    )
         for key, budget, rows_key, rows in budgets:
             needed = rows_without_event(budget, self.level)
             if rows is not None and rows < needed:

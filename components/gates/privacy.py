@@ -11,10 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf, isfinite, log10
 
-import numpy as np
-from scipy import stats
-
 from components.gates.policy import Exposure, LowerBound, Membership, PrivacyChecks
+from components.gates.statistics import mean_exposure
 from components.gates.verdict import Check, Outcome
 
 SURPRISE = 6.0
@@ -188,9 +186,7 @@ def _exposure(asked: Exposure, evidence: PrivacyEvidence, confidence: float) -> 
     bits = evidence.exposures.get(repeats)
     if not bits:
         return _unknown("exposure", subject, budget, "no such secret was planted")
-    mean, twice = float(np.mean(bits)), 2 * len(bits)
-    # Exposure of a secret never seen is exponential; sums of n such are gamma, whose mean has this interval.
-    lower, upper = (twice * mean / stats.chi2.ppf(q, twice) for q in (confidence, 1 - confidence))
+    mean, lower, upper = mean_exposure(bits, confidence)
     few = len(bits) < (asked.secrets or 1)
     outcome = Outcome.FAIL if lower > budget else Outcome.PASS if upper <= budget else Outcome.INCONCLUSIVE
     outcome = Outcome.INCONCLUSIVE if few and outcome is Outcome.PASS else outcome

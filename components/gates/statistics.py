@@ -8,8 +8,10 @@ Sources: Clopper and Pearson 1934; Tango, Statistics in Medicine 17 (1998) 891; 
 (1998) 873, method 10.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
-from scipy.special import betainc
+from scipy.special import betainc, gammaincinv
 
 from components.fairness.intervals import clopper_pearson_lower, clopper_pearson_upper, wilson_bounds
 from components.gates.roots import increasing_root
@@ -19,6 +21,7 @@ __all__ = [
     "binomial_at_most",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
+    "mean_exposure",
     "newcombe_lower",
     "newcombe_upper",
     "tango_lower",
@@ -93,3 +96,13 @@ def newcombe_upper(events, trials, other_events, other_trials, z) -> np.ndarray:
     other_lower = wilson_bounds(other_events, other_trials, z)[0]
     bound = rate - other_rate + np.hypot(upper - rate, other_rate - other_lower)
     return np.where(some, np.minimum(bound, 1.0), 1.0)
+
+
+def mean_exposure(bits: Sequence[float], confidence: float) -> tuple[float, float, float]:
+    """The mean of exposures in bits, and its one-sided lower and upper bounds.
+
+    Exposure of a secret never seen is exponential (Carlini et al. 2019), so the sum of n is gamma.
+    """
+    mean, count = float(np.mean(bits)), len(bits)
+    lower, upper = (float(count * mean / gammaincinv(count, q)) for q in (confidence, 1 - confidence))
+    return mean, lower, upper

@@ -35,6 +35,6 @@ class BiLSTM(nn.Module):
 
 def reversed_within(features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """(B, T, D) with the tokens there are in reverse order, padding still last; its own inverse."""
-    places = torch.arange(mask.shape[1])
+    places = torch.arange(mask.shape[1], device=mask.device)
     order = torch.where(mask, mask.sum(dim=1, keepdim=True) - 1 - places, places)
     return features.gather(1, order[..., None].expand_as(features))

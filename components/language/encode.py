@@ -34,8 +34,8 @@ class Batch:
 class Encoded:
     """n utterances of N tokens in all.
 
-    `inputs` (N,) int32 ids or (N, D) features; `tags` (N,) int16 with `IGNORED`; utterance i has tokens
-    [offsets[i], offsets[i + 1]); `intents` (n,) int16.
+    `inputs` (N,) int32 ids or (N, D) features; `tags` (N,) int32 with `IGNORED`; utterance i has tokens
+    [offsets[i], offsets[i + 1]); `intents` (n,) int32.
     """
 
     inputs: np.ndarray
@@ -103,7 +103,7 @@ def encode(corpus: Corpus, vocabulary: Vocabulary, labels: Labels) -> Encoded:
     intents = [intent_ids.get(utterance.intent, -1) for utterance in corpus.utterances]
     return Encoded(
         np.array(ids, dtype=np.int32),
-        np.array(tags, dtype=np.int16),
+        np.array(tags, dtype=np.int32),
         np.array(offsets, dtype=np.int64),
-        np.array(intents, dtype=np.int16),
+        np.array(intents, dtype=np.int32),
     )

@@ -86,7 +86,8 @@ def learn(
     Raises
     ------
     InvalidInput
-        As `components.privacy.PrivateTraining`; or what is kept of a training that was cut off cannot be read.
+        As `components.privacy.PrivateTraining`; a gradient is not finite; or what is kept of a training that was cut
+        off cannot be read.
     """
     network, weights = model.network, list(model.trainable.values())
     optimiser = torch.optim.Adam(weights, lr=parameters.rate)
@@ -124,7 +125,10 @@ def learn(
                 progress = (epoch * steps_an_epoch + number) / (parameters.epochs * steps_an_epoch)
                 for group in optimiser.param_groups:
                     group["lr"] = parameters.rate * (1 + math.cos(math.pi * progress)) / 2
-                step(rows)
+                try:
+                    step(rows)
+                except FloatingPointError as failure:
+                    raise InvalidInput(f"epoch {epoch + 1}: {failure} (learning.rate is {parameters.rate:g})") from None
             network.eval()
             clipping = private.clipping if protection else None
             if folder is not None:

@@ -7,9 +7,10 @@ model is put on another one in silence. Loading believes nothing: names, shapes,
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -46,6 +47,12 @@ class _Vocabulary(_Document):
     words: tuple[str, ...] = ()
     endings: int = Field(0, ge=0, le=1_000_000)
     sha256: str = ""
+
+    @model_validator(mode="after")
+    def _words_have_endings(self) -> Self:
+        if self.kind == "words" and not self.endings:
+            raise ValueError("'endings' is 0; unknown words need at least 1 to fall into")
+        return self
 
 
 class _Description(_Document):

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from components.data.texts.align import words_of
+from components.data.texts.align import MOST_WORDS, words_of
 from components.data.texts.corpus import Corpus, Utterance
-from components.data.texts.own import MOST_WORDS
 from components.errors import InvalidInput
 from components.language.answer import answer
 from components.language.model import LanguageModel

@@ -70,7 +70,7 @@ class Encoder(nn.Module):
 
     def read(self, embedded: torch.Tensor, mask: torch.Tensor, layers: tuple[int, ...] = (-1,)) -> torch.Tensor:
         """As `forward`, from (B, T, D) embeddings, which need not be those of words."""
-        places = torch.arange(mask.shape[1]).expand_as(mask)
+        places = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
         features = self.dropout(self.normalise(embedded + self.positions(places)))
         # A row of padding alone would attend to nothing and become NaN; its own first place is harmless.
         seen = mask | (places == 0)

@@ -34,15 +34,20 @@ def masked_in_secret(randomness: Randomness) -> Iterator[None]:
     if not randomness.private:
         yield
         return
-    before = torch.get_rng_state()
+    before, on_device = torch.get_rng_state(), _device_states()
     with _Masked(randomness):
         yield
-    if not torch.equal(before, torch.get_rng_state()):
+    unchanged = all(torch.equal(*states) for states in zip(on_device, _device_states(), strict=True))
+    if not (unchanged and torch.equal(before, torch.get_rng_state())):
         torch.set_rng_state(before)
         raise InvalidInput(
             "a layer of the model draws random numbers from torch's generator, which can be repeated; let nn.Dropout "
             "be the only random layer of a private training"
         )
+
+
+def _device_states() -> list[Tensor]:
+    return torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
 
 
 class _Masked(TorchFunctionMode):

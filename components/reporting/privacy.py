@@ -12,10 +12,12 @@ from math import log10
 import numpy as np
 from matplotlib.figure import Figure
 
+from components.gates.statistics import mean_exposure
 from components.reporting import style
 from components.reporting.numbers import count, quantity
 
 UNSEEN_BITS = 1.44
+_CONFIDENCE = 0.975  # on either side
 
 
 @dataclass(frozen=True)
@@ -81,15 +83,22 @@ class PrivacySection:
             )
         if audit.get("sampling") is not None:
             rows["Sampling"] = f"p-value {audit['sampling']:.2g} under Poisson sampling"
+        if why := audit.get("membership_left_out"):
+            rows["Membership"] = why
         for name, one in audit.get("attacks", {}).items():
-            at, auc = one["at"]["0.01"], one["auc"]
-            rows[f"Membership, {name}"] = (
-                f"names {100 * at[0]:.2g} % ({100 * at[1]:.2g} to {100 * at[2]:.2g}) of members at 1 % false alarms, "
-                f"AUC {auc[0]:.3f} ({auc[1]:.3f} to {auc[2]:.3f})"
+            auc = one["auc"]
+            shares = " and ".join(
+                f"{100 * value:.2g} % ({100 * low:.2g} to {100 * high:.2g}) of members at {100 * float(rate):g} % "
+                "false alarms"
+                for rate, (value, low, high) in sorted(one["at"].items(), reverse=True)
             )
+            rows[f"Membership, {name}"] = f"names {shares}, AUC {auc[0]:.3f} ({auc[1]:.3f} to {auc[2]:.3f})"
         for times, bits in audit.get("exposures", {}).items():
             name = f"planted {times} time{'' if times == '1' else 's'}" if times != "0" else "never planted"
-            rows[f"Secrets {name}"] = f"{np.mean(bits):.2f} bits of exposure on average; {UNSEEN_BITS} if never seen"
+            mean, low, high = mean_exposure(bits, _CONFIDENCE)
+            rows[f"Secrets {name}"] = (
+                f"{mean:.2f} bits of exposure on average ({low:.2f} to {high:.2f}); {UNSEEN_BITS} if never seen"
+            )
         if found := audit.get("extraction"):
             rows["Extraction from the weights"] = (
                 f"the preferred code is one planted {found['planted']} times"

@@ -52,6 +52,8 @@ _POINTS = 200
 _MOST_SAID = 8
 """Utterances of a user who is a canary; fewer where fewer count in a step."""
 
+_MADE_PRIVATE = "not attacked: training texts were made private first, which alone tells them from strangers' words"
+
 
 class AuditParameters(BaseModel):
     """How hard the model is attacked; each reference and the twin cost as much as the candidate's training."""
@@ -133,7 +135,7 @@ def told(record: dict) -> str:
     parts = [
         f"the best attack names {100 * max(rates):.2g} % of members at 1 % false alarms"
         if rates
-        else "there was nobody to tell from strangers",
+        else record.get("membership_left_out", "there was nobody to tell from strangers"),
         "secrets stand out by " + ", ".join(f"{value:.1f} bits planted {times} times" for times, value in bits.items()),
     ]
     if least is not None:
@@ -220,7 +222,12 @@ def _membership(
     parameters: AuditParameters,
     seed: int,
 ) -> dict:
-    """ROCs of attacks on the candidate; strangers are of the gate part, the population of the selection part."""
+    """ROCs of attacks on the candidate; strangers are of the gate part, the population of the selection part.
+
+    None where what was learnt from are not texts as they are said: anybody could tell those from strangers' words.
+    """
+    if texts["privatised"]:
+        return {"members": 0, "attacks": {}, "membership_left_out": _MADE_PRIVATE}
     train, gate, selection = (part_of(texts, part) for part in ("train", "gate", "selection"))
     pool = pool_of(
         train,
@@ -300,7 +307,8 @@ def _markdown(record: dict) -> str:
         for audit, value in record["lower_bounds"].items()
     ]
     rows += [
-        f"| {name} | {100 * one['at']['0.01'][0]:.2g} % of members at 1 % false alarms, AUC {one['auc'][0]:.3f} |"
+        f"| {name} | {100 * one['at']['0.01'][0]:.2g} % of members at 1 % false alarms, "
+        f"{100 * one['at']['0.001'][0]:.2g} % at 0.1 %, AUC {one['auc'][0]:.3f} |"
         for name, one in record["attacks"].items()
     ]
     rows += [

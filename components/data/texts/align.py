@@ -9,12 +9,23 @@ import re
 from collections.abc import Sequence
 
 from components.data.texts.corpus import OUTSIDE, Slot, Utterance
+from components.errors import InvalidInput
 
 _UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 """Thai, kana and Han."""
 _WORD = re.compile(rf"[{_UNSPACED}]|(?:[^\W{_UNSPACED}]|[\u0300-\u036f])+|[^\w\s]")
 
 Span = tuple[int, int]
+
+
+MOST_WORDS = 120
+"""In an utterance; what models read at once."""
+
+
+def require_short(text: str, where: str) -> None:
+    """Raise `InvalidInput` about a text of more words than models read, which `where` names."""
+    if (words := len(words_of(text))) > MOST_WORDS:
+        raise InvalidInput(f"{where} has an utterance of {words} words; shorten it to {MOST_WORDS}")
 
 
 def words_of(text: str) -> list[Span]:

@@ -6,6 +6,7 @@ of scope are an intent of their own, `oos`. There are no slots and no users.
 
 from pathlib import Path
 
+from components.data.texts.align import require_short
 from components.data.texts.corpus import Corpus, Utterance, labels_of
 from components.data.texts.lines import json_of, text_of
 from components.data.texts.split import TextSplit, checked_split
@@ -32,6 +33,8 @@ def read_clinc(folder: Path | str, *, out_of_scope: bool = True) -> TextSplit:
                 rows = [(text.strip(), str(intent)) for text, intent in published[key]]
             except (KeyError, TypeError, ValueError, AttributeError):
                 raise InvalidInput(f"{path} has no list '{key}' of [text, intent]; it is no CLINC150 file") from None
+            for number, (text, _) in enumerate(rows, start=1):
+                require_short(text, f"row {number} of '{key}' of {path}")
             utterances += [
                 Utterance(f"{key}@{number}", text, intent, group="en")
                 for number, (text, intent) in enumerate(rows, start=1)

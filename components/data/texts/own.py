@@ -13,13 +13,12 @@ from types import UnionType
 
 from components.data.reading import SEPARATORS
 from components.data.table import UNKNOWN
-from components.data.texts.align import misaligned, slots_of, words_of
+from components.data.texts.align import misaligned, require_short, slots_of, words_of
 from components.data.texts.corpus import OUTSIDE, Corpus, Labels, Slot, Utterance
 from components.data.texts.lines import json_of, text_of
 from components.errors import InvalidInput
 
 KEYS = ("utterance", "intent", "slots", "group", "user")
-MOST_WORDS = 120
 
 
 def read_corpus(path: Path | str, *, grouping: str = "group") -> Corpus:
@@ -142,11 +141,9 @@ def _counted(names: Collection[str], kind: str) -> str:
 
 def _utterance_text(row: dict, where: str) -> str:
     text = _text(row, "utterance", where, of=str).strip()
-    words = words_of(text)
-    if not words:
+    if not words_of(text):
         raise InvalidInput(f"{where} has an empty utterance; remove the line or write what was said")
-    if len(words) > MOST_WORDS:
-        raise InvalidInput(f"{where} has an utterance of {len(words)} words; shorten it to {MOST_WORDS}")
+    require_short(text, where)
     return text
 
 

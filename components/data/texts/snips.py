@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.data.split import SALT, split_of
-from components.data.texts.align import misaligned, words_of
+from components.data.texts.align import misaligned, require_short, words_of
 from components.data.texts.corpus import Corpus, Slot, Utterance, labels_of
 from components.data.texts.lines import bytes_of, json_of
 from components.data.texts.split import TextSplit, checked_split
@@ -60,6 +60,7 @@ def _utterances(path: Path, intent: str) -> Iterator[Utterance]:
         ) from None
     for number, parts in enumerate(segments, start=1):
         utterance = from_segments(f"{path.stem}@{number}", intent, parts)
+        require_short(utterance.text, f"entry {number} of {path}")
         if utterance.text and misaligned(utterance, words_of(utterance.text)) is None:
             yield utterance
 

@@ -14,9 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from components.data.texts.align import words_of
+from components.data.texts.align import MOST_WORDS, words_of
 from components.data.texts.corpus import Corpus
-from components.data.texts.own import MOST_WORDS
 from components.errors import InvalidInput
 from components.language.privatise.latent_noise import LatentNoise, Randomness
 from components.language.vocabulary import PADDING, WordVocabulary

@@ -42,6 +42,13 @@ def poisson_p_value(in_step: Sequence[int], of_unit: Sequence[int], rate: float)
 
 
 def _spread(counts: np.ndarray, of: int, rate: float) -> float:
-    """Two-sided chi-square test of the dispersion of binomial counts about their known mean."""
-    statistic = float(((counts - of * rate) ** 2).sum() / (of * rate * (1 - rate)))
-    return 2 * min(stats.chi2.cdf(statistic, len(counts)), stats.chi2.sf(statistic, len(counts)))
+    """Two-sided test of the dispersion of binomial counts about their known mean.
+
+    The sum of squares is taken for a multiple of chi-square that has its mean and its variance, which is larger than
+    chi-square's where counts are small: a square of one such count has 2 + (1 - 6 q (1 - q)) / (n q (1 - q)).
+    """
+    variance = of * rate * (1 - rate)
+    statistic = float(((counts - of * rate) ** 2).sum() / variance)
+    scale = 1 + (1 - 6 * rate * (1 - rate)) / (2 * variance)
+    spread = stats.chi2(len(counts) / scale, scale=scale)
+    return 2 * min(spread.cdf(statistic), spread.sf(statistic))

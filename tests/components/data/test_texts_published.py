@@ -48,6 +48,13 @@ def test_snips_utterances_whose_slots_tear_words_are_left_out(folder):
     assert [utterance.intent for utterance in read_snips(folder).gate.utterances] == ["PlayMusic", "RateBook"]
 
 
+def test_a_text_of_more_words_than_models_read_is_named(folder):
+    path = folder / "validate_RateBook.json"
+    path.write_text(json.dumps({"RateBook": [{"data": [{"text": "rate " * 121}]}]}))
+    with pytest.raises(InvalidInput, match=r"entry 1 of .*validate_RateBook\.json .* 121 words"):
+        read_snips(folder)
+
+
 def test_a_latin_1_byte_amid_utf_8_is_read_as_what_it_is(folder):
     path = folder / "train_PlayMusic_full.json"
     path.write_bytes(path.read_bytes().replace("Té".encode(), b"T\xe9", 1))

@@ -88,6 +88,16 @@ def test_a_check_left_empty_is_refused_rather_than_dropped(written, text, named)
         read_policy(written(text))
 
 
+def test_a_rise_its_own_minimum_could_never_show_is_refused_with_what_it_could(written):
+    def asked(rows: int) -> dict:
+        return {"name": "p", "groups": {"minimum_rows": rows, "error": {"budget": 0.02}}}
+
+    # Without a flip Tango's bound is z^2 / (n + z^2): the fewest rows for 2 % at 95 % are 133.
+    with pytest.raises(InvalidInput, match=r"groups\.error\.budget.* 132 rows"):
+        read_policy(written(asked(132)))
+    assert read_policy(written(asked(133))).groups.error.budget == 0.02
+
+
 @pytest.mark.parametrize(
     ("extra", "key", "rows"),
     [

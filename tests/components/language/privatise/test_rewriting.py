@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from components.data.texts.align import words_of
+from components.data.texts.align import MOST_WORDS, words_of
 from components.data.texts.corpus import Corpus, Utterance
-from components.data.texts.own import MOST_WORDS
 from components.errors import InvalidInput
 from components.language.privatise import rewriting
 from components.language.privatise.latent_noise import LatentNoise

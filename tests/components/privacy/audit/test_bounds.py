@@ -97,6 +97,14 @@ def test_shuffled_batches_are_caught_and_poisson_samples_pass(shuffled):
     assert (poisson_p_value(*counts(present), batch / units) < 1e-6) == shuffled
 
 
+def test_samples_of_few_are_not_taken_for_faults():
+    """Units that take part once on average have counts whose squares spread more than chi-square's."""
+    rng = np.random.default_rng(1)
+    found = [poisson_p_value(*counts(rng.random((100, 3000)) < 0.01), 0.01) for _ in range(200)]
+    assert np.mean(np.array(found) < 0.05) < 0.1
+    assert np.mean(np.array(found) < 0.01) < 0.03
+
+
 def test_batches_of_fixed_size_or_another_rate_are_caught():
     rng = np.random.default_rng(0)
     fixed = np.zeros((200, 400), dtype=bool)
