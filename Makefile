@@ -10,7 +10,7 @@ run: $(ready)
 
 # The fast tests; with CI=true in the environment, the slow ones too, which mostly wait for one another's processes.
 # What was skipped, as where there is no browser, is listed with its reason.
-all = -n 2 --dist loadfile --no-loadscope-reorder -rs
+all = -n 3 --dist loadfile --no-loadscope-reorder -rs
 
 test: $(ready)
 	$(VENV)/bin/python -m pytest $(if $(CI),$(all),-m "not slow")

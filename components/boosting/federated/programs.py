@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from components.boosting.federated.agreement import Agreement, check_empty
-from components.boosting.federated.model import trained_document, written_model
+from components.boosting.federated.model import text_of, trained_document, written_model
 from components.boosting.federated.noise import counted_parts
 from components.boosting.federated.owner import RowsOfOwner
 from components.boosting.federated.progress import kept_in, read_progress
@@ -48,7 +48,7 @@ def grow(parties: Parties, task: Task) -> dict:
     learnt: dict[str, str] = {}
 
     def learn(content: Content) -> Content:
-        learnt["model"] = content.array.tobytes().decode()
+        learnt["model"] = text_of(content)
         return Content()
 
     Owner(
