@@ -188,8 +188,10 @@ def read_yaml(path: Path, *, what: str) -> dict:
         document = yaml.safe_load(Path(path).read_text())
     except FileNotFoundError:
         raise InvalidInput(f"{what} file {path} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{what} file {path} cannot be read: {error}") from None
+    except OSError as error:
+        raise InvalidInput(f"{what} file {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{what} file {path} is not UTF-8; save it as UTF-8") from None
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" (line {where.line + 1})" if where else ""
@@ -240,9 +242,9 @@ def _wanted(finding: dict) -> str:
     limits = finding.get("ctx", {})
     match finding["type"]:
         case "dict_type" | "model_type" | "model_attributes_type":
-            return "it must be a mapping of keys, such as 'column: outcome' on a line of its own, further in"
+            return "it must be a mapping: 'name: value' on lines of their own, further in"
         case "string_pattern_mismatch":
-            return f"it may hold only what {limits['pattern']} allows: letters, digits, points, dashes and underscores"
+            return f"it must have the form {limits['pattern']}"
         case "greater_than_equal":
             return f"it must be at least {limits['ge']:g}"
         case "greater_than":
