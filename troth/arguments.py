@@ -23,20 +23,21 @@ def source_of(
     years: str | None,
     rows: int | None,
     parties: Path | None = None,
+    cases: str | None = None,
 ) -> Source:
     """The data a command line names: a table of the caller's own, owners apart, or a source that comes with Troth."""
     if parties is not None:
         for option, given in (("--data", data), ("--source", name)):
             if given is not None:
                 raise InvalidInput(f"both --parties {parties} and {option} {given} are given; use one")
-        _leave_out(years, rows, used="--parties")
+        _leave_out(years, rows, cases, used="--parties")
         if schema is None:
             raise InvalidInput(f"--parties {parties} needs --schema FILE.yaml, the schema all owners agreed to")
         return Apart(parties=str(parties.expanduser().resolve()), schema_file=str(schema.expanduser().resolve()))
     if data is not None:
         if name is not None:
             raise InvalidInput(f"both --data {data} and --source {name} are given; use one")
-        _leave_out(years, rows, used="--data")
+        _leave_out(years, rows, cases, used="--data")
         if schema is None:
             raise InvalidInput(f"--data {data} needs --schema FILE.yaml; 'troth data schema {data}' drafts one")
         return OwnTable(path=str(data.expanduser().resolve()), schema_file=str(schema.expanduser().resolve()))
@@ -44,11 +45,15 @@ def source_of(
         raise InvalidInput(f"--schema {schema} goes with --data FILE or --parties DIR; the sources bring their own")
     match name or "rand_hie":
         case "rand_hie":
-            _leave_out(None, rows, used="rand_hie")
+            _leave_out(None, rows, cases, used="rand_hie")
             return RandHie() if years is None else RandHie(years=_years(years))
         case "multiple_sclerosis":
-            _leave_out(years, None, used="multiple_sclerosis")
-            return validated(MultipleSclerosis, {} if rows is None else {"rows": rows}, "--source multiple_sclerosis")
+            _leave_out(years, None, None, used="multiple_sclerosis")
+            given = {"rows": rows, "case_share": cases}
+            given = {key: value for key, value in given.items() if value is not None}
+            if cases == "population":
+                given["case_share"] = None
+            return validated(MultipleSclerosis, given, "--source multiple_sclerosis")
         case other:
             raise InvalidInput(f"source '{other}' does not exist; use rand_hie or multiple_sclerosis, or --data FILE")
 
@@ -119,8 +124,13 @@ def training_of(assignments: list[str], seed: int) -> BoostingParameters:
     return validated(BoostingParameters, given, "--set")
 
 
-def _leave_out(years: str | None, rows: int | None, *, used: str) -> None:
-    for option, given, source in (("--years", years, "rand_hie"), ("--rows", rows, "multiple_sclerosis")):
+def _leave_out(years: str | None, rows: int | None, cases: str | None, *, used: str) -> None:
+    simulated = "multiple_sclerosis"
+    for option, given, source in (
+        ("--years", years, "rand_hie"),
+        ("--rows", rows, simulated),
+        ("--cases", cases, simulated),
+    ):
         if given is not None:
             raise InvalidInput(f"{option} {given} goes with --source {source}, not with {used}; leave it out")
 

@@ -24,6 +24,10 @@ PartiesFolder = Annotated[
 ]
 Years = Annotated[str | None, typer.Option(help="Years of rand_hie to use, such as 1-3 or 2.")]
 Rows = Annotated[int | None, typer.Option(help="Rows to simulate for multiple_sclerosis.")]
+Cases = Annotated[
+    str | None,
+    typer.Option(help="Share of cases among them, 0.3 unless told; `population` for as many as there are in it."),
+]
 PolicyName = Annotated[str, typer.Option(help="A policy in deploy/policies, or the path of a YAML file.")]
 GoldenFile = Annotated[
     Path | None,
@@ -45,6 +49,7 @@ def tabular(
     parties: PartiesFolder = None,
     years: Years = None,
     rows: Rows = None,
+    cases: Cases = None,
     mode: Annotated[str, typer.Option(help="How to train: pooled, federated or secret_shared.")] = "pooled",
     partition: Annotated[
         str | None,
@@ -119,7 +124,7 @@ def tabular(
         require_model_name(model)
     if ask:
         require_a_ui()
-    chosen = source_of(source, data, schema, years, rows, parties)
+    chosen = source_of(source, data, schema, years, rows, parties, cases)
     parameters = {
         "data": chosen,
         "partition_plan": partition_of(partition, chosen) if partition else None,
@@ -151,6 +156,7 @@ def recheck(
     schema: SchemaFile = None,
     years: Years = None,
     rows: Rows = None,
+    cases: Cases = None,
     policy: PolicyName = "recheck",
     golden: GoldenFile = None,
     model: ModelName = None,
@@ -177,7 +183,7 @@ def recheck(
     from troth.session import session
     from troth.terminal import console
 
-    chosen = source_of(source, data, schema, years, rows)
+    chosen = source_of(source, data, schema, years, rows, cases=cases)
     rules = policy_for_tables(policy)
     if model is not None:
         require_model_name(model)

@@ -279,6 +279,7 @@ def test_a_word_that_means_nothing(refused, words, named):
         (["--mode", "secret_shared"], "'single'"),
         (["--mode", "federated", "--partition", "vertical"], "vertical"),
         (["--select", "5"], "federated"),
+        (["--cases", "0.1"], "--cases"),
         (["--mode", "federated", "--partition", "even:2", "--candidates", "warm_start"], "warm_start"),
         (["--candidates", "bland"], "'blend'"),
         (["--partition", "by:hospitl"], "'hospitl'"),
