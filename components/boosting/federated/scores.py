@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from components.boosting.federated.agreement import check_empty
 from components.boosting.federated.model import read_model, written_model
-from components.boosting.pooled import predict
 from components.data.independence import one_row_per_person
 from components.data.prediction_file import pseudonym
 from components.data.split import PARTS, split_of
@@ -60,6 +59,9 @@ class ScoresOfOwner:
         return {"score": self._score, "describe": self._describe, "fetch": self._fetch}
 
     def _score(self, content: Content) -> Content:
+        # XGBoost takes a second to import, and most of what this machine is asked needs none of it.
+        from components.boosting.pooled import predict
+
         self._arrays[f"scores_{content.document['number']}"] = predict(read_model(content), self._rows)
         return Content()
 
