@@ -4,8 +4,8 @@
 
 Ten pin codes of four digits each are planted 0, 1, 10 and 100 times among the training texts (SNIPS, or home commands
 in English), a model learns them, and each code is ranked among all ten thousand: bits of exposure, 1.44 for a code
-never seen. Early stopping keeps the weights of the epoch that errs least on the selection part. Epsilon protects an
-utterance, so a code that was said a hundred times has a hundredth of the protection.
+never seen. Letters embed words by their spelling. Early stopping keeps the weights of the epoch that errs least on the
+selection part. Epsilon protects an utterance, so a code said a hundred times has a hundredth of the protection.
 """
 
 import argparse
@@ -36,6 +36,7 @@ class Defence:
 
     name: str
     dropout: float = 0.0
+    characters: bool = False
     stops_early: bool = False
     epsilon: float | None = None
 
@@ -44,7 +45,8 @@ DEFENCES = (
     Defence("none"),
     Defence("dropout 0.5", dropout=0.5),
     Defence("early stopping", stops_early=True),
-    Defence("both", dropout=0.5, stops_early=True),
+    Defence("letters", characters=True),
+    Defence("all three", dropout=0.5, stops_early=True, characters=True),
     Defence("epsilon 8", epsilon=8),
     Defence("epsilon 1", epsilon=1),
 )
@@ -53,7 +55,8 @@ DEFENCES = (
 def trained(network: str, defence: Defence, split: TextSplit, pins: PinCodes, seed: int) -> LanguageModel:
     """A model of the training texts and the planted codes."""
     corpus = with_canaries(split.train, pins)
-    shape = (BiLSTMParameters if network == "bilstm" else FrozenParameters)(dropout=defence.dropout)
+    made = {"dropout": defence.dropout} | ({"characters": True} if defence.characters else {})
+    shape = (BiLSTMParameters if network == "bilstm" else FrozenParameters)(**made)
     model = new_model(shape, split.labels, seed=seed)
     encoded = read(model, corpus.utterances)
     if defence.epsilon is None:
@@ -99,6 +102,8 @@ def main() -> None:
     planted = "".join(f"{f'planted {times}':>13}" for times in REPEATS)
     print(f"{'defence':16}{'intents':>9}{'slot F1':>9}{planted}")
     for defence in DEFENCES:
+        if defence.characters and options.network != "bilstm":
+            continue
         found, bits = [], []
         for seed in range(options.seeds):
             pins = pin_codes(split.labels, repeats=REPEATS, each=10, digits=4, seed=seed)

