@@ -2,15 +2,19 @@
 
 Prefect ends the server when its process ends by itself, and leaves it behind when that is killed. So a watcher stands
 by that only reads from a pipe: the system closes the pipe with the process, however that dies, and the watcher ends the
-server.
+server. It is in a session of its own, since Ctrl-C reaches all of the terminal's, and a run that is told to end has
+something to tell the server yet.
 """
 
 import atexit
 import subprocess
 import time
 from contextlib import suppress
+from functools import partial
 from threading import Thread
+from types import SimpleNamespace
 
+from prefect.server.api import server as prefect_server
 from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL
 
@@ -22,12 +26,24 @@ kill -KILL "$1"
 """
 
 
+class _Apart(SubprocessASGIServer):
+    """Prefect's own, but for the session; whoever asks Prefect for its embedded server is given this one."""
+
+    def _run_uvicorn_command(self) -> subprocess.Popen:
+        before = prefect_server.subprocess
+        prefect_server.subprocess = SimpleNamespace(Popen=partial(subprocess.Popen, start_new_session=True))
+        try:
+            return super()._run_uvicorn_command()
+        finally:
+            prefect_server.subprocess = before
+
+
 def start_server() -> None:
     """Start the embedded server, watched from its first moment; nothing where another server is in use.
 
     A failure is left to the first call that needs the server, which tries again and says what is wrong.
     """
-    server = SubprocessASGIServer()
+    server = _Apart()
     if PREFECT_API_URL.value() or server.running:
         return
     watchers: dict[int, subprocess.Popen] = {}

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
-from troth.terminal import tell_the_story
+from troth.terminal import console, tell_the_story
 
 _SECONDS_UNTIL_AGAIN = 1.0
 """Enough for runs to be closed as failed, where the dropped call failed for want of what it was to return."""
@@ -66,6 +66,7 @@ def session() -> Iterator[None]:
 
     # Joining the heartbeat thread takes a second a flow; a person at the terminal sees for themselves whether it lives.
     with _ended_by_sigterm(), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), tell_the_story():
+        console.print("starting …", style="dim")
         start_server()
         yield
 

@@ -26,7 +26,13 @@ _ENGINE = (
     "View at",
     "Created subflow",
 )
-_SAID_AT_THE_END = ("Encountered exception", "Finished in state Failed", "Task run failed")
+_SAID_AT_THE_END = (
+    "Encountered exception",
+    "Finished in state Failed",
+    "Finished in state Crashed",
+    "Task run failed",
+    "Crash detected",
+)
 """What failed is one sentence when the command ends; it is not told twice."""
 _SECONDS_BETWEEN_LINES = 30.0
 

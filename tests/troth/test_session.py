@@ -13,9 +13,12 @@ from troth.session import _ended_by_sigterm
 
 @pytest.fixture(autouse=True)
 def handler():
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    # In the background of a shell Ctrl-C is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handled in before.items():
+        signal.signal(number, handled)
 
 
 def tell() -> None:
