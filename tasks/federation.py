@@ -14,12 +14,13 @@ import numpy as np
 import xgboost
 
 from components.boosting.federated import Agreement, SumNoise, leakage_of
+from components.boosting.federated.agreement import ROWS_A_BIN
 from components.boosting.federated.launch import AGGREGATOR, grow_here, rate_here
 from components.boosting.federated.noise import counted_parts
 from components.boosting.federated.rating import MODELS
 from components.boosting.model import from_document, to_document
 from components.boosting.modes import TrainingRecord
-from components.boosting.parameters import BoostingParameters
+from components.boosting.parameters import MAX_BIN, BoostingParameters
 from components.data.predictions import Predictions
 from components.data.schema import Schema
 from components.data.table import GroupColumn
@@ -78,6 +79,8 @@ def train_with_aggregator(
         raise InvalidInput(
             f"selection asks for {selection.owners} owners a round and there are {owners}; ask for fewer"
         )
+    if selection is None:
+        parameters = with_bins_for(data, parameters)
     parts = counted_parts(selection.owners if selection else owners, members=owners, threshold=least_survivors(owners))
     agreement = agreement_of(data, parameters, selection, noise, contributors=parts)
     agreement.require_sendable()
@@ -95,6 +98,19 @@ def train_with_aggregator(
             create_once(done, json.dumps(_told(data, ended)).encode())
         told = json.loads(done.read_text())
     return from_document(json.loads(told["model"])), record_of(agreement, told), told["rounds"]
+
+
+def with_bins_for(data: Data, parameters: BoostingParameters) -> BoostingParameters:
+    """The parameters; with fewer bins where nobody asked for a number and rows are too few for the usual one.
+
+    How many rows owners train on is only known once they have divided them, so a tenth is left over.
+    """
+    training = sum(holding["rows"] for holding in data["holdings"]) * data["split"]["shares"][0]
+    most = int(0.9 * training / ROWS_A_BIN)
+    if parameters.max_bin is not None or not 2 <= most < MAX_BIN:
+        return parameters
+    logger().info("rows are few: features are cut into %d bins, not %d, as max_bin is not set", most, MAX_BIN)
+    return parameters.model_copy(update={"max_bin": most})
 
 
 def agreement_of(

@@ -6,6 +6,7 @@ promotion went by in between.
 """
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -92,7 +93,10 @@ def registered_model(client: MlflowClient, name: str) -> RegisteredModel:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        raise InvalidInput(f"there is no registered model '{name}'; run a flow that registers one") from None
+        known = [one.name for one in client.search_registered_models()]
+        close = get_close_matches(name, known, n=1)
+        advice = f"did you mean '{close[0]}'?" if close else "run a flow that registers one"
+        raise InvalidInput(f"there is no registered model '{name}'; {advice}") from None
 
 
 def mirror_head(client: MlflowClient, entry: Entry) -> None:

@@ -201,7 +201,7 @@ def score_held_out(settings: Settings, data: Data, keys: list[str], max_bin: int
     key = f"score-{_digest({**public, 'matched': matched.key, 'keys': keys})}"
     needs = Needs(matched=matched.key, models=[(name, one["matched"]) for name, one in zip(keys, trained, strict=True)])
     opened = _run(settings, data, "score", key, public, needs, said)[matched.layout.parties[analyst]]
-    logger().info("scored held-out rows under %d models in %.1f s", len(keys), opened.document["seconds"]["score"])
+    logger().info("scored held-out rows in %.1f s, models: %d", opened.document["seconds"]["score"], len(keys))
     return _held_out(matched, keys, opened.arrays())
 
 

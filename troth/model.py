@@ -159,9 +159,13 @@ def _plain(model: str, data: Path, keys: Path | None, server: str | None, out: P
     address = model if model.startswith("models:/") else f"models:/{model}@{settings.registry.aliases.champion}"
     loaded = load(address, settings)
     if isinstance(loaded, LoadedModel):
+        from components.data.frame import features_of, unfamiliar
         from components.data.reading import read_rows
+        from troth.terminal import errors
 
         rows = read_rows(data, loaded.schema).to_pandas()
+        for sentence in unfamiliar(features_of(rows, loaded.schema, model=loaded.name)):
+            errors.print(f"warning: {sentence}", style="yellow", markup=False, soft_wrap=True)
         _write(loaded.schema, rows, loaded.predict(rows), out)
     else:
         from components.data.texts.own import read_utterances

@@ -55,7 +55,12 @@ def show_recheck(outcome: dict) -> None:
     )
     if decision == "REJECT":
         model = shlex.quote(outcome["model"])
-        console.print(f"It stays until somebody decides: troth rollback {model} --reason …", markup=False)
+        console.print(
+            "It stays until somebody decides: train its successor (troth run tabular), or go back to the one before it, if "
+            f"there was one (troth rollback {model} --reason …)",
+            markup=False,
+            soft_wrap=True,
+        )
         raise typer.Exit(3)
 
 
@@ -89,7 +94,7 @@ def show_status(models: Sequence, runs: Sequence) -> None:
         verdict = f"[{STYLE[run.verdict]}]{run.verdict}[/]" if run.verdict in STYLE else run.status.lower()
         table.add_row(
             run.run_id[:8],
-            f"{run.started:%y-%m-%d %H:%M}",
+            f"{run.started:%Y-%m-%d %H:%M}",
             escape(run.name),
             f"{verdict} {_version(run.version)}" if run.version else verdict,
             _percent(run.error),

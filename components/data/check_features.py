@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.data.finding import Finding, Inspected
+from components.data.finding import Finding, Inspected, listed
 from components.data.schema import Feature, Group
 from components.data.table import as_text, spellings
 from components.data.types import NUMBER, is_flat, is_number, is_text
@@ -49,6 +49,14 @@ def group_findings(of: Inspected, name: str, group: Group) -> Iterator[Finding]:
             ),
             "warning",
         )
+    elif group.names:
+        meant = spellings(tuple(group.names))
+        here = {meant.get(value) for value in pc.unique(as_text(column)).to_pylist()}
+        for position, value in enumerate(group.names):
+            if position not in here:
+                known = listed(pc.unique(as_text(column).drop_null()).to_pylist())
+                sentence = f"group '{name}' names '{value}', which column '{group.column}' never holds; it has {known}"
+                yield Finding(group.column, None, sentence, "warning")
 
 
 def number_findings(of: Inspected, name: str, *, remedy: str) -> Iterator[Finding]:

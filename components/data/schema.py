@@ -226,7 +226,7 @@ def first_finding(
         given = finding["ctx"]
         return f"{where}: {given['discriminator']} is '{given['tag']}'; it must be one of {given['expected_tags']}"
     if finding["type"] == "extra_forbidden":
-        close = get_close_matches(key, known, n=1)
+        close = get_close_matches(key, known, n=1) if len(finding["loc"]) == 1 else []
         remedy = f"did you mean '{close[0]}'?" if close else "remove it or correct its spelling"
         return f"{where}: '{key}' is not a known key; {remedy}"
     if finding["type"] == "missing":

@@ -3,9 +3,10 @@
 import pytest
 import yaml
 
+from components.boosting import BoostingParameters
 from components.errors import InvalidInput
 from components.partition import ByColumn, Even, deal
-from tasks.federation import without_owners_column
+from tasks.federation import with_bins_for, without_owners_column
 from tasks.inputs import OwnTable, RandHie, declared_schema, load, name_of
 from tasks.partition import dealt_by
 from troth.arguments import noise_of
@@ -47,3 +48,11 @@ def test_noise_on_a_command_line():
     for text in ("4", "4:1e-5:5:1", "0:1e-5", "4:2", "much:1e-5"):
         with pytest.raises(InvalidInput, match=r"--noise"):
             noise_of(text)
+
+
+@pytest.mark.parametrize(
+    ("rows", "asked", "bins"), [(3000, None, 148), (100_000, None, None), (3000, 64, 64), (20, None, None)]
+)
+def test_few_rows_are_cut_into_fewer_bins_unless_somebody_asked_for_a_number(rows, asked, bins):
+    data = {"holdings": [{"rows": rows // 2}] * 2, "split": {"shares": [0.55, 0.15, 0.3]}}
+    assert with_bins_for(data, BoostingParameters(max_bin=asked)).max_bin == bins

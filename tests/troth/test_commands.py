@@ -97,8 +97,17 @@ def test_predict(troth, served, people):
     assert troth("predict", "models:/people/1", "--data", "rows.csv", "--out", "new/scores.csv").code == 0
     np.testing.assert_allclose(pd.read_csv("new/scores.csv")["score"], expected, rtol=1e-6)
 
+    pyarrow.csv.write_csv(rows.slice(0, 0), "empty.csv")
+    pyarrow.csv.write_csv(rows.set_column(3, "site", [["north"] * 28 + ["moon"] * 2]), "moon.csv")
+    said = troth("predict", "people", "--data", "moon.csv")
+    assert said.code == 0
+    assert "'site': 2 of 30 rows" in said.err
+    assert "'moon'" in said.err
+
     for words, named in (
         (("people", "--data", "narrow.csv"), "'marker'"),
+        (("people", "--data", "empty.csv"), "no rows"),
+        (("peple", "--data", "rows.csv"), "did you mean 'people'"),
         (("people", "--data", "words.csv"), "'dose'"),
         (("people", "--data", "nowhere.csv"), "nowhere.csv"),
         (("people", "--data", "rows.csv", "--out", "new"), "new is a folder"),
