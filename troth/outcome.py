@@ -56,8 +56,8 @@ def show_recheck(outcome: dict) -> None:
     if decision == "REJECT":
         model = shlex.quote(outcome["model"])
         console.print(
-            "It stays until somebody decides: train its successor (troth run tabular), or go back to the one before it, if "
-            f"there was one (troth rollback {model} --reason …)",
+            "It stays until somebody decides: train its successor (troth run tabular), or go back to the one before it, "
+            f"if there was one (troth rollback {model} --reason …)",
             markup=False,
             soft_wrap=True,
         )
