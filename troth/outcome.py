@@ -56,7 +56,7 @@ def show_recheck(outcome: dict) -> None:
     if decision == "REJECT":
         model = shlex.quote(outcome["model"])
         console.print(
-            "It stays until somebody decides: train its successor (troth run tabular), or go back to the one before it, "
+            "It stays until somebody decides: train its successor (troth run tabular), or go back to the one before, "
             f"if there was one (troth rollback {model} --reason …)",
             markup=False,
             soft_wrap=True,
