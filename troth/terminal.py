@@ -77,11 +77,10 @@ class _Lines:
 
     def __call__(self, task: str, done: int, total: int, note: str) -> None:
         now = time.monotonic()
-        began = self.began.setdefault(task, now)
+        began, last = self.began.setdefault(task, now), self.last.setdefault(task, now)
         if done >= total:
-            del self.began[task]
-            self.last.pop(task, None)
-        elif now - self.last.get(task, began) >= _SECONDS_BETWEEN_LINES:
+            del self.began[task]  # the next of its kind is counted from its own beginning
+        elif now - last >= _SECONDS_BETWEEN_LINES:
             self.last[task] = now
             about = f"{task} {note}".strip()
             console.print(f"  {about}: {done} of {total} after {now - began:.0f} s", markup=False, soft_wrap=True)

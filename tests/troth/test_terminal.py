@@ -28,8 +28,9 @@ def test_long_work_is_told_of_every_half_minute(lines):
     assert "62 of 100" in lines(62, "training", 62, 100, "retrain")
 
 
-def test_what_begins_anew_has_a_clock_of_its_own(lines):
-    lines(0, "training", 1, 2, "retrain")
-    assert lines(40, "training", 2, 2, "retrain") == ""
-    assert lines(50, "training", 1, 9, "blend") == ""
-    assert "after 35 s" in lines(85, "training", 3, 9, "blend")
+def test_what_begins_anew_has_a_clock_of_its_own_and_many_short_ones_are_told_of_too(lines):
+    lines(0, "audit", 1, 2, "a twin")
+    assert lines(20, "audit", 2, 2, "a twin") == ""
+    assert lines(21, "audit", 1, 9, "a reference") == ""
+    assert "audit a reference: 3 of 9 after 14 s" in lines(35, "audit", 3, 9, "a reference")
+    assert lines(50, "audit", 4, 9, "a reference") == ""
