@@ -25,7 +25,7 @@ from components.errors import InvalidInput
 from components.ledger import Action
 from tasks.promotion_ledger import Examination, examine, registered_model
 from tasks.registry import MODEL_DIGEST, SCHEMA_DIGEST
-from tasks.registry_artifact import StoredLanguageModel, read_stored
+from tasks.registry_artifact import StoredLanguageModel, altered, read_stored
 from tasks.registry_reach import check_reachable
 from tasks.settings import Settings, load_settings
 from tasks.tracking import client_of
@@ -196,13 +196,12 @@ def _read(
     """The version, if it holds what `by` says it does."""
     what = f"version {version} of model '{name}'"
     stored = read_stored(settings, client.get_model_version_download_uri(name, version), what=what)
-    digests = {"model": (stored.model_digest, model_meant), "schema": (stored.schema_digest, schema_meant)}
-    for part, (found, meant) in digests.items():
-        if found != meant:
-            raise RefusedModel(
-                f"{what} holds {part} {found[:12]}, but {by} names {meant[:12] if meant else 'none'}; find out who "
-                "changed it, and roll back or register it again"
-            )
+    if found := altered(stored, model_meant, schema_meant):
+        part, holds, meant = found
+        raise RefusedModel(
+            f"{what} holds {part} {holds}, but {by} names {meant}; find out who changed it, and roll back or register "
+            "it again"
+        )
     run_id = client.get_model_version(name, version).run_id or ""
     if isinstance(stored, StoredLanguageModel):
         return LoadedLanguageModel(name, version, run_id, stored.model(), stored.model_digest)

@@ -14,7 +14,7 @@ from components.gates.verdict import Decision, Verdict
 from components.ledger import Action, Entry, Statement
 from components.ledger.entry import statement_of
 from tasks.promotion_steps import Desk, carry_out, describe, desk_of, point, release_challenger, this_person
-from tasks.registry_artifact import read_stored
+from tasks.registry_artifact import altered, read_stored
 from tasks.settings import Settings
 
 ANYONE = "anyone"
@@ -218,13 +218,12 @@ def _require_unchanged(desk: Desk, found: ModelVersion, model_digest: str, schem
     what = f"version {found.version} of model '{desk.name}'"
     location = desk.client.get_model_version_download_uri(desk.name, str(found.version))
     stored = read_stored(desk.settings, location, what=what)
-    digests = {"model": (stored.model_digest, model_digest), "schema": (stored.schema_digest, schema_digest)}
-    for part, (holds, meant) in digests.items():
-        if holds != meant:
-            raise InvalidInput(
-                f"{what} holds {part} {holds[:12]}, but {meant[:12]} was {when}; find out who changed the artifact, "
-                "and register the model again"
-            )
+    if different := altered(stored, model_digest, schema_digest):
+        part, holds, meant = different
+        raise InvalidInput(
+            f"{what} holds {part} {holds}, but {meant} was {when}; find out who changed the artifact, and register the "
+            "model again"
+        )
 
 
 def _is_champion(desk: Desk, version: str) -> bool:

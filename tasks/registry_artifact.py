@@ -93,6 +93,17 @@ def read_stored(settings: Settings, location: str, *, what: str) -> StoredModel 
     return StoredModel(document, schema, digest, text_digest(text))
 
 
+def altered(
+    stored: StoredModel | StoredLanguageModel, model_digest: str | None, schema_digest: str | None
+) -> tuple[str, str, str] | None:
+    """What of a stored model is not what it should be: the part, and how the digests of both begin."""
+    meant_of = {"model": (stored.model_digest, model_digest), "schema": (stored.schema_digest, schema_digest)}
+    for part, (holds, meant) in meant_of.items():
+        if holds != meant:
+            return part, holds[:12], meant[:12] if meant else "none"
+    return None
+
+
 def text_digest(text: str) -> str:
     """SHA-256 (hex) of a text as it is stored."""
     return hashlib.sha256(text.encode()).hexdigest()
