@@ -67,19 +67,20 @@ class Seats:
                 self._changed.wait(left)
 
     def send(self, name: str, session: str, number: int, frame: bytes) -> str | None:
-        """Give a member an instruction; else why not, in a sentence."""
+        """Give a member an instruction, now or when it dials again in time; else why not, in a sentence."""
         with self._changed:
             seat = self._seats[name]
             if why := self._lost(name, session):
                 return why
-            if seat.stream is None:
+            if seat.stream is None and time.monotonic() > seat.left + self._grace:
                 return f"'{name}' is not there"
             if seat.owed is not None:
                 return f"'{name}' has still to answer what it was asked before"
             self.sent += len(frame)
             self._latest = max(number, self._latest)
             seat.asked, seat.answer = (number, frame), None
-            seat.stream.put(frame)
+            if seat.stream is not None:
+                seat.stream.put(frame)
         return None
 
     def next(
