@@ -54,7 +54,7 @@ def statuses(client):
 def trains(home, files, policy, statuses, monkeypatch):
     """A function that starts a run that trains for ever, and returns it once it does."""
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    words = ("run", "tabular", *files(count=3000), "--policy", policy(), *ENDLESS)
+    words = ("run", "tabular", *files(count=30_000), "--policy", policy(), *ENDLESS)
 
     def begin() -> subprocess.Popen:
         process = start(*words)
