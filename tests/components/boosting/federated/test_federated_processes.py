@@ -81,16 +81,20 @@ def test_an_owner_that_is_killed_is_done_without_and_too_few_can_go_on_later(own
 
     def kill_two(name: str, event: dict) -> None:
         if event.get("tree") == 3:
-            for one in ("owner-1", "owner-2"):
-                os.kill(pid_of(tmp_path / "two", one), signal.SIGKILL)
+            for process in [pid_of(tmp_path / "two", one) for one in ("owner-1", "owner-2")]:
+                os.kill(process, signal.SIGKILL)
 
     with pytest.raises(PartyLost):
         grow_here(public, folder=tmp_path / "two", private=private, on_progress=kill_two, timeout=5)
     again = grow_here(public, folder=tmp_path / "two", private=private, on_progress=lambda name, event: None)
-    assert len(again[AGGREGATOR].document["rounds"]) == 8
-    models = [json.loads(one[AGGREGATOR].document["model"]) for one in (whole, again)]
-    if not any(one["cut_short"] for one in again[AGGREGATOR].document["rounds"]):
-        assert models[0] == models[1]
+    rounds = again[AGGREGATOR].document["rounds"]
+    assert len(rounds) == 8
+    # Trees may have ended between one death and the other: with two owners, or cut short. Up to there all is the same.
+    by_all = [len(one["members"]) == 3 and not one["cut_short"] for one in rounds]
+    same = by_all.index(False) if False in by_all else 8
+    assert same >= 3
+    models = [from_document(json.loads(one[AGGREGATOR].document["model"]))[:same] for one in (whole, again)]
+    assert models[0].get_dump(dump_format="json") == models[1].get_dump(dump_format="json")
 
 
 def test_scores_are_those_of_the_model_on_every_owners_held_out_rows(owned, agreement, joint, tmp_path):
