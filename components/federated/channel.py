@@ -20,7 +20,7 @@ from components.errors import InvalidInput
 from components.federated.frame import Json, canonical
 from components.parties.certificates import faults, tls_context
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Of the frames and their order; raised with every change that an older owner would misread."""
 
 SERVICE, METHOD = "troth.Federation", "TakePart"

@@ -4,7 +4,7 @@ Openly it says how many rows it has and, for regression, the rounded range of it
 cut points, label sums, histograms, losses) is a sum that only becomes readable together with those of the others, with
 noise where that is agreed. Work goes forward only: each search, and each round, is asked for in one batch, of which all
 sums have the same owners (`federated.member`), and never again in the same run. What this owner refuses, it refuses in
-words that are the same whatever its rows are.
+words that are the same whatever its rows are. The model it ends with it makes itself, of the trees it took part in.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from components.boosting.federated.agreement import Agreement, read_level, read_start, state_after, state_of
+from components.boosting.federated.model import digest_of, text_of_trees
 from components.boosting.federated.noise import first_rows
-from components.boosting.histogram import Level, Rows, Split, bin_table
+from components.boosting.histogram import Level, Rows, Split, Tree, base_margins, bin_table
 from components.boosting.label_range import label_range
 from components.data.split import PARTS, split_of
 from components.data.table import Table, encode
@@ -31,7 +32,7 @@ class RowsOfOwner:
     """The training rows of one owner, and its selection rows, by which training may be measured or stopped.
 
     `seed` is of this owner's draws of rows, and should differ from the others'; `begins` is called with each unit of
-    work before anything of it is summed.
+    work before anything of it is summed. `model` is the text of the trained model, when there is one.
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class RowsOfOwner:
         self._keys: list[np.ndarray] | None = None
         self._rows: Rows | None = None
         self._terms: Mapping | None = None
-        self._trees = self._nodes = self._measured = 0
-        self._state, self._splits = "", []
+        self._nodes = self._measured = 0
+        self._state, self._splits, self._margins = "", [], np.empty(0, dtype=np.float32)
+        self._grown: list[Tree] = []
+        self.model: str | None = None
         self._unit, self._batch, self._asked = CUTS - 1, -1, 0
 
     @property
@@ -69,6 +72,7 @@ class RowsOfOwner:
             "prepare": self._prepare,
             "catch_up": self._catch_up,
             "finish": self._finish,
+            "learn": self._learn,
         }
 
     @property
@@ -151,7 +155,8 @@ class RowsOfOwner:
     def _catch_up(self, content: Content) -> Content:
         """Apply trees there are, from `first` on; each is the levels that made it. The first is after base margins."""
         if self._trees == 0:
-            self._prepared.start(np.asarray(content.document["margins"], dtype=np.float32))
+            self._margins = np.asarray(content.document["margins"], dtype=np.float32)
+            self._prepared.start(self._margins)
             self._state = state_of(self._terms, content.document["margins"])
         if content.document["first"] != self._trees:
             raise InvalidInput("the aggregator told of trees out of order; install one version everywhere")
@@ -188,9 +193,26 @@ class RowsOfOwner:
         return Content()
 
     def _know(self, splits: Sequence[Split], leaves: Mapping[int, float]) -> None:
-        """Count a tree that is finished, and note where the training stands."""
+        """Keep a tree that is finished, and note where the training stands."""
         self._state = state_after(self._state, splits, leaves)
-        self._trees, self._nodes = self._trees + 1, 0
+        self._grown.append(Tree.of(splits, leaves))
+        self._nodes = 0
+
+    @property
+    def _trees(self) -> int:
+        return len(self._grown)
+
+    def _learn(self, content: Content) -> Content:
+        """Make the model, given how many of the trees are kept and the base scores, and see that it is everybody's."""
+        kept, scores = content.document["trees"], np.asarray(content.document["scores"], dtype=np.float32)
+        terms = self._prepared.terms
+        if not np.array_equal(base_margins(terms, scores), self._margins) or kept not in range(self._trees + 1):
+            raise InvalidInput("the aggregator's model begins elsewhere, or has more trees, than here; do not trust it")
+        text = text_of_trees(self.agreement, terms, scores.tolist(), self._grown[:kept])
+        if digest_of(text) != content.document["digest"]:
+            raise InvalidInput("the aggregator's model is not that of the trees trained here; do not trust it")
+        self.model = text
+        return Content()
 
     def _require_state(self, content: Content) -> None:
         if content.document.get("state") != self._state:

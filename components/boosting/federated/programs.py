@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from components.boosting.federated.agreement import Agreement, check_empty
-from components.boosting.federated.model import text_of, trained_document, written_model
+from components.boosting.federated.agreement import Agreement
+from components.boosting.federated.model import trained_text
 from components.boosting.federated.noise import counted_parts
 from components.boosting.federated.owner import RowsOfOwner
 from components.boosting.federated.progress import kept_in, read_progress
 from components.boosting.federated.train import train
 from components.errors import InvalidInput
-from components.federated import AggregatorLost, Content, Federation, Files, Owner, least_survivors
+from components.federated import AggregatorLost, Federation, Files, Owner, least_survivors
 from components.mpc.programs import Task, program
 from components.parties.file import Parties
 from components.partition import HoldingRecord, open_holding
@@ -45,12 +45,6 @@ def grow(parties: Parties, task: Task) -> dict:
     threads = agreement.parameters.threads or os.cpu_count() or 1
     part, begins = open_holding(holding_of(task), agreement.schema_), _noting(task, agreement)
     rows = RowsOfOwner(agreement, part, seed=seed, threads=threads, begins=begins)
-    learnt: dict[str, str] = {}
-
-    def learn(content: Content) -> Content:
-        learnt["model"] = text_of(content)
-        return Content()
-
     Owner(
         task.name,
         files_of(parties, task.name),
@@ -60,16 +54,16 @@ def grow(parties: Parties, task: Task) -> dict:
         threshold=parties.threshold or 0,
         roster=agreement.selection.owners if agreement.selection else 0,
         agreement=agreement.model_dump(mode="json"),
-        answers={**rows.answers, "learn": learn},
+        answers=rows.answers,
         sums=rows.sums,
         timeout=parties.timeout,
         gather=parties.gather,
     ).take_part()
-    if not learnt:
+    if rows.model is None:
         raise AggregatorLost(
             f"aggregator '{parties.aggregator.name}' ended and did not tell the model; look at its log"
         )
-    return learnt
+    return {"model": rows.model}
 
 
 def _aggregate(parties: Parties, task: Task, agreement: Agreement) -> dict:
@@ -85,17 +79,13 @@ def _aggregate(parties: Parties, task: Task, agreement: Agreement) -> dict:
     ) as federation:
         federation.gather(parties.gather)
         start = read_progress(kept)
-        progress = train(federation, agreement, start=start, keep=kept_in(kept), said=task.report)
-        model = json.dumps(trained_document(agreement, progress), separators=(",", ":"))
-        before = federation.traffic
-        federation.ask("learn", written_model(model), check=check_empty)
-        told = sum(federation.traffic) - sum(before)
+        progress = train(federation, agreement, start=start, keep=kept_in(kept), said=task.report, teaches=True)
     return {
-        "model": model,
+        "model": trained_text(agreement, progress),
         "rounds": [asdict(one) for one in progress.rounds],
         "losses": [asdict(one) for one in federation.losses],
         "edges": {name: len(edges) for name, edges in progress.terms["edges"].items()},
-        "beside": sum(progress.traffic) + told,
+        "beside": sum(progress.traffic),
         "cut_points_short": progress.cut_points_short,
         "noise": agreement.noise_plan and agreement.noise_plan.to_json(),
     }

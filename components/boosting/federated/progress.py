@@ -53,8 +53,8 @@ class Begun:
 class Progress:
     """A training so far: terms, where boosting began, trees and rounds; `begun` is not finished.
 
-    `traffic` are bytes (received, sent) before the first round; `cut_points_short` says that the search for cut points
-    ended early because somebody was lost.
+    `traffic` are bytes (received, sent) of no round: before the first, after the last; `cut_points_short` says that the
+    search for cut points ended early because somebody was lost.
     """
 
     terms: dict = field(default_factory=dict)

@@ -23,6 +23,7 @@ from components.boosting.federated.agreement import (
     state_after,
     state_of,
 )
+from components.boosting.federated.model import digest_of, kept_trees, trained_text
 from components.boosting.federated.progress import Keep, Progress, Round, best_round, round_event
 from components.boosting.federated.start import Beginning, Described, chosen, describe, rows_in_all
 from components.boosting.histogram import Level, Planner, Tree
@@ -44,6 +45,7 @@ def train(
     said: Callable[..., None] = lambda **facts: None,
     begins: Callable[[int], None] = lambda number: None,
     batches: Callable[..., SecureBatch] = SecureBatch,
+    teaches: bool = False,
 ) -> Progress:
     """Train with the members of a federation.
 
@@ -59,6 +61,8 @@ def train(
         Called before each round.
     batches
         What makes sums; only a simulation has another reason than secrecy.
+    teaches
+        Whether owners that are there make the model at the end, of the trees they know.
 
     Raises
     ------
@@ -71,7 +75,11 @@ def train(
     progress = start or Progress()
     beginning = Beginning(federation, agreement, progress, keep, said, batches)
     described = beginning.run()
-    return _Training(beginning, described, begins).run()
+    training = _Training(beginning, described, begins)
+    training.run()
+    if teaches:
+        training.teach()
+    return progress
 
 
 class _Training:
@@ -89,7 +97,7 @@ class _Training:
         self._ready: dict[str, str] = {}
         self._state = ""
 
-    def run(self) -> Progress:
+    def run(self) -> None:
         parameters, rounds = self.terms.parameters, self.progress.rounds
         stopping = parameters.early_stopping_rounds
         if self.progress.begun and self.agreement.noise:
@@ -103,7 +111,19 @@ class _Training:
             if stopping and rounds and rounds[-1].number - best_round(rounds) >= stopping:
                 break
             self._round(len(rounds))
-        return self.progress
+
+    def teach(self) -> None:
+        """Tell whoever is there what it lacks of the model, and what that must come to."""
+        progress, before = self.progress, self.federation.traffic
+        self._bring_up_to_date(self.federation.members)
+        digest = digest_of(trained_text(self.agreement, progress))
+        said = {"trees": kept_trees(self.agreement, progress), "scores": progress.scores, "digest": digest}
+        ready = self._ready_ones()
+        self.federation.ask("learn", Content(said), members=ready, sessions=ready, check=check_empty)
+        progress.traffic = tuple(
+            known + end - begin
+            for known, end, begin in zip(progress.traffic, self.federation.traffic, before, strict=True)
+        )
 
     def _round(self, number: int) -> None:
         began, losses, before = time.monotonic(), len(self.federation.losses), self.federation.traffic

@@ -14,6 +14,7 @@ _FROM = {
     "Terms": "terms",
     "Tree": "tree",
     "TreeStart": "split",
+    "base_margins": "objective",
     "bin_columns": "bins",
     "bin_table": "bins",
     "cuts_of": "cuts",

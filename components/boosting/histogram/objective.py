@@ -32,16 +32,21 @@ def intercept(terms: Terms, sums: np.ndarray, rows: int) -> tuple[np.ndarray, np
     match terms.objective:
         case "binary:logistic":
             scores = shares.astype(np.float32)
-            kept = np.clip(scores, np.float32(1e-6), np.float32(1 - 1e-6))
-            return scores, -_logarithms(1 / kept - 1)
         case "multi:softprob":
             logarithms = _logarithms(shares.astype(np.float32) + np.float32(1e-6))
             # Added up one after another, as XGBoost does; a better mean would differ in the last digit.
             scores = logarithms - sum(logarithms / np.float32(terms.outputs))
-            return scores, scores
         case _:
             scores = (sum(terms.label_range) / 2 + shares / terms.scales[0]).astype(np.float32)
-            return scores, scores
+    return scores, base_margins(terms, scores)
+
+
+def base_margins(terms: Terms, scores: np.ndarray) -> np.ndarray:
+    """(outputs,) float32 base margins of base scores, as XGBoost computes them."""
+    if terms.objective != "binary:logistic":
+        return scores
+    kept = np.clip(scores, np.float32(1e-6), np.float32(1 - 1e-6))
+    return -_logarithms(1 / kept - 1)
 
 
 def _logarithms(numbers: np.ndarray) -> np.ndarray:

@@ -1,6 +1,8 @@
 """A tree while it grows and when it is grown; nodes are numbered as XGBoost numbers them, level by level."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from components.boosting.histogram.split import Split
 
@@ -25,6 +27,16 @@ class Tree:
 
     def __len__(self) -> int:
         return len(self.left)
+
+    @classmethod
+    def of(cls, splits: Iterable[Split], leaves: Mapping[int, float]) -> Self:
+        """The tree of splits, in their order, and leaf values: without sums and gains, which not everybody knows."""
+        tree = cls()
+        for split in splits:
+            tree.divide(split, 0.0, (0, 0), (0, 0))
+        for node, value in leaves.items():
+            tree.values[node] = value
+        return tree
 
     def divide(self, split: Split, gain: float, left: tuple[int, int], right: tuple[int, int]) -> None:
         """Add the two children of a split, with their sums."""
