@@ -45,6 +45,9 @@ SCALES = (
 )
 """Words that have an order, lowest first."""
 
+COMMA_NUMBER = r"^\s*[-+]?(\d+|\d{1,3}(\.\d{3})+),\d+\s*$"
+"""As half of Europe writes it: 1.234,5."""
+
 AGE_BANDS = (18, 35, 50, 65)
 FEW = 20
 """A whole-number column with no more distinct values than this may be a code; a text column with more is named."""
@@ -202,17 +205,28 @@ def _groups(columns: pa.Table, names: list[str], notes: list[str]) -> dict[str, 
     return groups
 
 
+def _share(column: pa.ChunkedArray, pattern: str) -> float:
+    """Of what is written in a column of texts, how much is of a pattern."""
+    return pc.mean(pc.match_substring_regex(column, pattern)).as_py() or 0.0
+
+
 def _feature(name: str, column: pa.ChunkedArray, notes: list[str]) -> Feature | None:
     distinct = pc.count_distinct(column).as_py()
     if is_number(column):
         if _named_like(name, CODE_NAMES):
             notes.append(f"'{name}' is taken for a number; if it is a code, write kind: categorical, or leave it out")
         return Feature()
-    numbers = is_text(column) and pc.sum(pc.match_substring_regex(column, NUMBER)).as_py() or 0
-    if numbers > 0.9 * (len(column) - column.null_count):
-        notes.append(f"'{name}' is taken for a number, though some of its values are not; clean those")
-        return Feature()
-    if distinct > max(FEW, min(len(column) // 10, MOST_CATEGORIES)):
+    are_names = distinct > max(FEW, min(len(column) // 10, MOST_CATEGORIES))
+    if is_text(column):
+        if _share(column, NUMBER) > (0.5 if are_names else 0.9):
+            others = pc.filter(column.drop_null(), pc.invert(pc.match_substring_regex(column.drop_null(), NUMBER)))
+            words = listed([value for value, _ in Counter(others.to_pylist()).most_common(5)])
+            notes.append(f"'{name}' is taken for a number; leave empty what is none, or correct it: {words}")
+            return Feature()
+        if _share(column, COMMA_NUMBER) > 0.9:
+            notes.append(f"'{name}' is left out: its numbers have commas; write points instead, and draft again")
+            return None
+    if are_names:
         notes.append(f"'{name}' is left out: {distinct} different texts are names, not categories")
         return None
     values = sorted(pc.unique(as_text(column).drop_null()).to_pylist())
