@@ -29,7 +29,7 @@ from components.encryption.server.spent import Quota, Spent, prepare_spent
 from components.encryption.server.wire import GatheringProtocol
 from components.errors import InvalidInput
 
-_SETTINGS = "TROTH_SERVING"
+_SETTINGS, _FIRST = "TROTH_SERVING", "TROTH_SERVING_PROCESS"
 SHELF, SPENT = "shelf", "spent.db"
 _MOST_CONNECTIONS, _BACKLOG = 1000, 2048
 
@@ -106,7 +106,7 @@ def run(serving: Serving) -> None:
     serving.shelf.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _bound(serving) as listening, tempfile.TemporaryDirectory(prefix="troth-metrics-") as counts:
         prepare_spent(folder / SPENT, now=time.time())
-        os.environ |= {_SETTINGS: json.dumps(asdict(serving)), SHARED: counts}
+        os.environ |= {_SETTINGS: json.dumps(asdict(serving)), _FIRST: str(os.getpid()), SHARED: counts}
         config = Config(
             f"{__name__}:worker",
             factory=True,
@@ -150,7 +150,8 @@ class _Workers(Multiprocess):
 def worker() -> FastAPI:
     """The application of one worker, from what the first process left in the environment."""
     serving = Serving(**json.loads(os.environ[_SETTINGS]))
-    Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    # Whose process number it is told: the first process may have died while this one started.
+    Thread(target=_end_with, args=(int(os.environ[_FIRST]),), daemon=True).start()
     quota = Quota(serving.rows_a_minute, serving.rows_a_day)
     spent = Spent(Path(serving.folder) / SPENT, quota, keep=3 * WINDOW)
     limits = Limits(cores=max(1, (os.cpu_count() or 1) // serving.workers), stale_seconds=serving.stale_seconds)

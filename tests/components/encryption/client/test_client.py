@@ -276,9 +276,20 @@ def test_a_worker_killed_in_mid_request_is_replaced_and_the_request_answered(ask
     assert not set(before) & set(server.pids())
 
 
-def test_workers_end_when_nobody_follows_the_registry_for_them(server):
+@pytest.mark.parametrize("are_new", [False, True])
+def test_workers_end_when_nobody_follows_the_registry_for_them(server, are_new):
     """As after `kill -9` of the first process, whose children would answer revoked users for ever."""
     workers = server.pids()
+    if are_new:
+        # They have only begun to start when the first process dies.
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while len(set(server.pids()) - set(workers)) < len(workers):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        workers = server.pids()
+        time.sleep(0.5)
     os.kill(server.process.pid, signal.SIGKILL)
     server.process.wait()
     deadline = time.monotonic() + 60
