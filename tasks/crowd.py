@@ -22,7 +22,7 @@ from components.federated import SecureBatch, least_survivors
 from components.federated.selection import Selection
 from components.federated.simulation import OpenBatch, SimulatedFederation
 from components.partition import Crowd
-from tasks.federation import Said, agreement_of, digest_of, record_of
+from tasks.federation import Happened, Said, agreement_of, digest_of, happened_in, record_of, with_bins_for
 from tasks.holdings import pooled_table
 from tasks.locks import waiting
 from tasks.references import Data
@@ -39,7 +39,7 @@ def train_crowd(
     selection: Selection | None,
     noise: SumNoise | None,
     said: Said,
-) -> tuple[xgboost.Booster, TrainingRecord, list[dict]]:
+) -> tuple[xgboost.Booster, TrainingRecord, Happened]:
     """Train on the training rows of those whom each round asks; as `train_with_aggregator`.
 
     Raises
@@ -49,7 +49,7 @@ def train_crowd(
     """
     if selection is None:
         raise InvalidInput("a crowd needs a selection, which says how many owners a round asks (--select 50)")
-    parameters = parameters.model_copy(update={"max_bin": parameters.max_bin or MAX_BIN})
+    parameters = with_bins_for(data, parameters, usual=MAX_BIN)
     plan = Crowd.model_validate(data["crowd"]["plan"])
     parts = counted_parts(selection.owners, members=plan.owners, threshold=least_survivors(plan.owners))
     agreement = agreement_of(data, parameters, selection, noise, contributors=parts)
@@ -74,13 +74,15 @@ def train_crowd(
             begins=begins,
             batches=SecureBatch if plan.masks else OpenBatch,
         )
-    rounds, used = [asdict(one) for one in progress.rounds], resource.getrusage(resource.RUSAGE_SELF)
+    used = resource.getrusage(resource.RUSAGE_SELF)
     counts = {"everybody": {"cpu_seconds": time.process_time() - began, "peak_bytes": used.ru_maxrss * 1024}}
     told = {
-        "rounds": rounds,
+        "rounds": [asdict(one) for one in progress.rounds],
         "beside": sum(progress.traffic),
+        "beside_seconds": progress.seconds,
+        "losses": [asdict(one) for one in federation.losses],
         "cut_points_short": progress.cut_points_short,
         "noise": agreement.noise_plan and agreement.noise_plan.to_json(),
         "counts": counts,
     }
-    return model_of(agreement, progress), record_of(agreement, told, crowd=plan), rounds
+    return model_of(agreement, progress), record_of(agreement, told, crowd=plan), happened_in(told)

@@ -43,10 +43,21 @@ from tasks.together import party_name
 
 Said = Callable[[str, dict], None]
 
-ROUNDS = "rounds.json"
-"""The stage's record of every round."""
+ROUNDS, LOSSES = "rounds.json", "losses.json"
+"""The stage's records of every round, and of who was lost or left out."""
+
+MOST_TOLD = 20
+"""Losses that the log names."""
 
 _HERE = {"grow": grow_here, "rate": rate_here}
+
+
+@dataclass(frozen=True)
+class Happened:
+    """What happened in a training: each round, and who was lost or left out at which step and why, as JSON."""
+
+    rounds: list[dict]
+    losses: list[dict]
 
 
 @dataclass(frozen=True)
@@ -64,8 +75,8 @@ def train_with_aggregator(
     selection: Selection | None,
     noise: SumNoise | None,
     said: Said,
-) -> tuple[xgboost.Booster, TrainingRecord, list[dict]]:
-    """Train on the owners' training rows; the model, its record, and what happened in each round.
+) -> tuple[xgboost.Booster, TrainingRecord, Happened]:
+    """Train on the owners' training rows; the model, its record, and what happened.
 
     Raises
     ------
@@ -79,11 +90,10 @@ def train_with_aggregator(
         raise InvalidInput(
             f"selection asks for {selection.owners} owners a round and there are {owners}; ask for fewer"
         )
-    if selection is None:
-        parameters = with_bins_for(data, parameters)
+    parameters = with_bins_for(data, parameters)
     parts = counted_parts(selection.owners if selection else owners, members=owners, threshold=least_survivors(owners))
     agreement = agreement_of(data, parameters, selection, noise, contributors=parts)
-    agreement.require_sendable()
+    agreement.require_possible()
     public = _public(data) | {
         "parameters": parameters.model_dump(mode="json"),
         "selection": selection and selection.model_dump(mode="json"),
@@ -97,20 +107,32 @@ def train_with_aggregator(
             ended = _run(settings, data, "grow", key, public, said)
             create_once(done, json.dumps(_told(data, ended)).encode())
         told = json.loads(done.read_text())
-    return from_document(json.loads(told["model"])), record_of(agreement, told), told["rounds"]
+    return from_document(json.loads(told["model"])), record_of(agreement, told), happened_in(told)
 
 
-def with_bins_for(data: Data, parameters: BoostingParameters) -> BoostingParameters:
-    """The parameters; with fewer bins where nobody asked for a number and rows are too few for the usual one.
+def happened_in(told: Mapping) -> Happened:
+    """What happened in a training; who was lost or left out, and why, is said to whoever follows the run too."""
+    losses = told["losses"]
+    for one in losses[:MOST_TOLD]:
+        logger().warning("%s was lost when asked to %s: %s", one["name"], one["step"], one["sentence"])
+    if len(losses) > MOST_TOLD:
+        logger().warning("and %d times more; %s has all", len(losses) - MOST_TOLD, LOSSES)
+    return Happened(told["rounds"], losses)
+
+
+def with_bins_for(data: Data, parameters: BoostingParameters, *, usual: int = MAX_BIN) -> BoostingParameters:
+    """The parameters; with the usual bins where nobody asked for a number, or fewer where rows are too few for them.
 
     How many rows owners train on is only known once they have divided them, so a tenth is left over.
     """
     training = sum(holding["rows"] for holding in data["holdings"]) * data["split"]["shares"][0]
     most = int(0.9 * training / ROWS_A_BIN)
-    if parameters.max_bin is not None or not 2 <= most < MAX_BIN:
+    if parameters.max_bin is not None:
         return parameters
-    logger().info("rows are few: features are cut into %d bins, not %d, as max_bin is not set", most, MAX_BIN)
-    return parameters.model_copy(update={"max_bin": most})
+    if 2 <= most < usual:
+        logger().info("rows are few: features are cut into %d bins, not %d, as max_bin is not set", most, usual)
+        return parameters.model_copy(update={"max_bin": most})
+    return parameters if usual == MAX_BIN else parameters.model_copy(update={"max_bin": usual})
 
 
 def agreement_of(
@@ -240,7 +262,7 @@ def record_of(agreement: Agreement, told: Mapping, *, crowd: Crowd | None = None
         seed=agreement.parameters.seed,
         rounds=len(rounds),
         rows=max((one["rows"] for one in rounds), default=0),
-        seconds=sum(one["seconds"] for one in rounds),
+        seconds=told.get("beside_seconds", 0.0) + sum(one["seconds"] for one in rounds),
         bytes=told["beside"] + sum(one["received"] + one["sent"] for one in rounds),
         declared_leakage=leakage_of(agreement, crowd=crowd is not None),
         parameters=agreement.parameters.model_dump()
@@ -250,7 +272,7 @@ def record_of(agreement: Agreement, told: Mapping, *, crowd: Crowd | None = None
         | ({"simulated": True, "masks": crowd.masks} if crowd else {}),
         costs={
             "owners": len(set().union(*(one["members"] for one in rounds))),
-            "owners_lost": len(set().union(*(one["lost"] for one in rounds))),
+            "owners_lost": len({one["name"] for one in told["losses"]}.union(*(one["lost"] for one in rounds))),
             "trees_cut_short": sum(one["cut_short"] for one in rounds),
             "cut_points_cut_short": int(told["cut_points_short"]),
             "shares_disputed": sum(len(one["disputed"]) for one in rounds),

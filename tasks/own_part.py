@@ -44,7 +44,7 @@ PROGRAMS = {"match": match, "train": train_together, "score": score, "grow": gro
 FEDERATED = ("grow", "rate")
 
 PUBLIC = ("rows", "cuts", "may_miss", "levels", "label_range", "token", "tag", "resumed_from", "seconds")
-PUBLIC_OF_AGGREGATOR = ("rounds", "losses", "edges", "beside", "cut_points_short", "noise")
+PUBLIC_OF_AGGREGATOR = ("rounds", "losses", "edges", "beside", "beside_seconds", "cut_points_short", "noise")
 """What a program's document may say to others; the model and what was scored are not among it."""
 
 AGREED_SPLIT = "agreed_split.json"

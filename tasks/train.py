@@ -14,7 +14,7 @@ from components.federated.selection import Selection
 from tasks.champion import Champion, champion_at_start
 from tasks.crowd import train_crowd
 from tasks.evidence import keep_model
-from tasks.federation import ROUNDS, train_with_aggregator
+from tasks.federation import LOSSES, ROUNDS, train_with_aggregator
 from tasks.held_out import NOISE, require_shared
 from tasks.holdings import divide, forget_joined, pooled_table, schema_of
 from tasks.progress import reporter
@@ -133,8 +133,10 @@ def _federated(
             progress(event["tree"], parameters.rounds, note)
 
     together = train_crowd if "crowd" in data else train_with_aggregator
-    booster, record, rounds = together(settings, data, parameters, selection, noise, said)
+    booster, record, happened = together(settings, data, parameters, selection, noise, said)
+    rounds = happened.rounds
     here.record(rounds, ROUNDS)
+    here.record(happened.losses, LOSSES)
     here.curve("selection_loss", {one["number"] + 1: one["loss"] for one in rounds if one["loss"] is not None})
     here.curve("bytes_a_round", {one["number"] + 1: one["received"] + one["sent"] for one in rounds})
     here.curve("owners_in_round", {one["number"] + 1: len(one["members"]) for one in rounds})

@@ -244,7 +244,7 @@ class Federation:
         return taken
 
     def exclude(self, name: str, sentence: str) -> None:
-        """Take part no further in this run with a member that lied."""
+        """Take part no further in this run with a member, and tell it why."""
         self._seats.exclude(name, sentence)
 
     def _lose(self, name: str, step: str, sentence: str) -> None:

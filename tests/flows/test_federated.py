@@ -51,8 +51,10 @@ def test_owners_train_a_champion_and_then_its_successor(federated_run, table, cl
     assert (record["mode"], record["declared_leakage"]) == ("federated", list(LEAKAGE))
     rounds = mlflow.artifacts.load_dict(f"runs:/{trained.info.run_id}/rounds.json")
     assert [one["members"] for one in rounds] == [["owner-1", "owner-2", "owner-3"]] * 6
-    # Cut points, labels and the model passed too, beside the rounds.
+    # Cut points, labels and what the model comes to passed too, beside the rounds.
     assert record["bytes"] > sum(one["received"] + one["sent"] for one in rounds)
+    assert record["seconds"] > sum(one["seconds"] for one in rounds)
+    assert mlflow.artifacts.load_dict(f"runs:/{trained.info.run_id}/losses.json") == []
     assert record["rows"] == max(one["rows"] for one in rounds)
     assert {one["rows"] for one in rounds} == {_training_rows(table("second", seed=2, kind=kind))}
 

@@ -5,9 +5,11 @@ import yaml
 
 from components.boosting import BoostingParameters
 from components.errors import InvalidInput
-from components.partition import ByColumn, Even, deal
-from tasks.federation import with_bins_for, without_owners_column
-from tasks.inputs import OwnTable, RandHie, declared_schema, load, name_of
+from components.federated.selection import Selection
+from components.partition import ByColumn, Crowd, Even, deal
+from tasks.apart import require_fits
+from tasks.federation import happened_in, with_bins_for, without_owners_column
+from tasks.inputs import MultipleSclerosis, OwnTable, RandHie, declared_schema, load, name_of
 from tasks.partition import dealt_by
 from troth.arguments import noise_of
 
@@ -56,3 +58,28 @@ def test_noise_on_a_command_line():
 def test_few_rows_are_cut_into_fewer_bins_unless_somebody_asked_for_a_number(rows, asked, bins):
     data = {"holdings": [{"rows": rows // 2}] * 2, "split": {"shares": [0.55, 0.15, 0.3]}}
     assert with_bins_for(data, BoostingParameters(max_bin=asked)).max_bin == bins
+    of_crowds = with_bins_for(data, BoostingParameters(max_bin=asked), usual=32).max_bin
+    assert of_crowds == (asked or 32)
+
+
+def test_few_rows_of_a_crowd_are_cut_into_fewer_bins_too():
+    data = {"holdings": [{"rows": 500}], "split": {"shares": [0.55, 0.15, 0.3]}}
+    assert with_bins_for(data, BoostingParameters(), usual=32).max_bin == 24
+
+
+def test_more_owners_a_round_than_a_crowd_has_are_refused():
+    plan, source = Crowd(owners=100), MultipleSclerosis(rows=500)
+    with pytest.raises(InvalidInput, match="200 owners.*100"):
+        require_fits(source, "federated", plan, Selection(owners=200))
+    require_fits(source, "federated", plan, Selection(owners=100))
+
+
+def test_why_an_owner_was_left_out_is_said_and_counted(caplog):
+    about = "'east' came when the training had begun, with more rows than were declared"
+    losses = [{"name": "east", "step": "describe", "sentence": about}] * 30
+    with caplog.at_level("WARNING"):
+        happened = happened_in({"rounds": [], "losses": losses})
+    assert happened.losses == losses
+    said = [record.getMessage() for record in caplog.records]
+    assert about in said[0]
+    assert len(said) == 21

@@ -4,6 +4,7 @@ The agreement is in every hello, so an owner with another schema, split or setti
 range and the number of rows come later, from sums or from what owners announce, and make the `Terms` of the training.
 """
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -53,6 +54,10 @@ class Agreement(BaseModel):
     def schema_(self) -> Schema:
         return Schema.model_validate_json(self.schema_text)
 
+    def seed_of(self, owner: str) -> int:
+        """Of an owner's draws of rows: another for each, and the same in every run with the same seed."""
+        return int.from_bytes(hashlib.sha256(f"{self.parameters.seed} {owner}".encode()).digest()[:4], "little")
+
     @property
     def max_bin(self) -> int:
         return self.parameters.max_bin or MAX_BIN
@@ -84,8 +89,14 @@ class Agreement(BaseModel):
             contributors=self.contributors,
         )
 
-    def require_sendable(self) -> None:
-        """Raise `InvalidInput` where a tree's deepest histograms, or a round's sums, are more than can be sent."""
+    def require_possible(self) -> None:
+        """Raise `InvalidInput` where histograms or a round's sums are more than can be sent, or nothing could stop."""
+        stopping = self.parameters.early_stopping_rounds
+        if stopping and self.selection:
+            raise InvalidInput(
+                f"early_stopping_rounds is {stopping}, but each round asks other owners (select), and losses on other "
+                "owners' rows cannot be compared; leave early_stopping_rounds empty"
+            )
         depth, kinds = self.parameters.max_depth, self.schema_.features.values()
         bins = [len(one.categories or ()) or (len(one.edges) + 1 if one.edges else self.max_bin) for one in kinds]
         octets = 16 * (sum(bins) + len(bins))

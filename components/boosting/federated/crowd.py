@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from components.boosting.federated.agreement import Agreement
+from components.boosting.federated.noise import first_rows
 from components.boosting.federated.owner import RowsOfOwner
 from components.boosting.label_range import label_range
 from components.data.split import PARTS, split_of
@@ -62,9 +63,11 @@ class CrowdOfOwners:
     def describe(self) -> Mapping[str, Content]:
         """Rows of every device that has any now, as it would say itself."""
         if self._described is None:
-            here = self._is_here(np.arange(len(self._table)))
+            here = np.flatnonzero(self._is_here(np.arange(len(self._table))))
+            if noise := self._agreement.noise:
+                here = here[first_rows(self._table.person[here], noise.rows)]
             rows, held_out = (
-                np.bincount(self.device[here & part], minlength=self._plan.owners)
+                np.bincount(self.device[here[part[here]]], minlength=self._plan.owners)
                 for part in (self._is_training, self._is_held_out)
             )
             names, about = self.names, {}
@@ -80,7 +83,8 @@ class CrowdOfOwners:
         """A device with what it has now."""
         number = int(name.removeprefix("device-")) - 1
         rows = self._order[self._starts[number] : self._starts[number + 1]]
-        return RowsOfOwner(self._agreement, self._table.take(rows[self._is_here(rows)]), seed=number)
+        seed = self._agreement.seed_of(name)
+        return RowsOfOwner(self._agreement, self._table.take(rows[self._is_here(rows)]), seed=seed)
 
     def _is_here(self, rows: np.ndarray) -> np.ndarray:
         arrival = self._arrival[rows]

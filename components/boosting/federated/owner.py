@@ -206,8 +206,13 @@ class RowsOfOwner:
         """Make the model, given how many of the trees are kept and the base scores, and see that it is everybody's."""
         kept, scores = content.document["trees"], np.asarray(content.document["scores"], dtype=np.float32)
         terms = self._prepared.terms
-        if not np.array_equal(base_margins(terms, scores), self._margins) or kept not in range(self._trees + 1):
-            raise InvalidInput("the aggregator's model begins elsewhere, or has more trees, than here; do not trust it")
+        # Only training that stops early leaves trees away, and then whole rounds.
+        stops, most = terms.parameters.early_stopping_rounds, terms.parameters.rounds * terms.outputs
+        possible = range(terms.outputs, self._trees + 1, terms.outputs) if stops else {self._trees} & {most}
+        if not np.array_equal(base_margins(terms, scores), self._margins) or kept not in possible:
+            raise InvalidInput(
+                "the aggregator's model begins elsewhere, or has other trees, than here; do not trust it"
+            )
         text = text_of_trees(self.agreement, terms, scores.tolist(), self._grown[:kept])
         if digest_of(text) != content.document["digest"]:
             raise InvalidInput("the aggregator's model is not that of the trees trained here; do not trust it")

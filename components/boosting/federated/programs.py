@@ -1,10 +1,9 @@
 """What members of a federated training do: the aggregator grows trees and owners answer it.
 
-Private inputs are paths in a file of the member's own; what a program returns lies in its own folder. Owners learn the
-model, as the aggregator has made it.
+Private inputs are paths in a file of the member's own; what a program returns lies in its own folder. Owners make the
+model themselves, of the trees they know.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -40,8 +39,7 @@ def grow(parties: Parties, task: Task) -> dict:
     agreement = agreement_by(parties, task.agreement)
     if task.name == parties.aggregator.name:
         return _aggregate(parties, task, agreement)
-    # Draws of rows differ between owners, and are the same in every run with the same seed.
-    seed = int.from_bytes(hashlib.sha256(f"{agreement.parameters.seed} {task.name}".encode()).digest()[:4], "little")
+    seed = agreement.seed_of(task.name)
     threads = agreement.parameters.threads or os.cpu_count() or 1
     part, begins = open_holding(holding_of(task), agreement.schema_), _noting(task, agreement)
     rows = RowsOfOwner(agreement, part, seed=seed, threads=threads, begins=begins)
@@ -61,7 +59,8 @@ def grow(parties: Parties, task: Task) -> dict:
     ).take_part()
     if rows.model is None:
         raise AggregatorLost(
-            f"aggregator '{parties.aggregator.name}' ended and did not tell the model; look at its log"
+            f"aggregator '{parties.aggregator.name}' ended before '{task.name}' knew all trees; run the same command "
+            "again"
         )
     return {"model": rows.model}
 
@@ -86,6 +85,7 @@ def _aggregate(parties: Parties, task: Task, agreement: Agreement) -> dict:
         "losses": [asdict(one) for one in federation.losses],
         "edges": {name: len(edges) for name, edges in progress.terms["edges"].items()},
         "beside": sum(progress.traffic),
+        "beside_seconds": progress.seconds,
         "cut_points_short": progress.cut_points_short,
         "noise": agreement.noise_plan and agreement.noise_plan.to_json(),
     }

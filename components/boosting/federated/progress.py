@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from components.boosting.federated.agreement import read_split
 from components.boosting.histogram import Tree
 from components.secret_file import create_once
@@ -53,14 +51,15 @@ class Begun:
 class Progress:
     """A training so far: terms, where boosting began, trees and rounds; `begun` is not finished.
 
-    `traffic` are bytes (received, sent) of no round: before the first, after the last; `cut_points_short` says that the
-    search for cut points ended early because somebody was lost.
+    `traffic` are bytes (received, sent) and `seconds` the time of no round: before the first, before going on, after
+    the last; `cut_points_short` says that the search for cut points ended early because somebody was lost.
     """
 
     terms: dict = field(default_factory=dict)
     scores: list[float] = field(default_factory=list)
     margins: list[float] = field(default_factory=list)
     traffic: tuple[int, int] = (0, 0)
+    seconds: float = 0.0
     cut_points_short: bool = False
     trees: list[Tree] = field(default_factory=list)
     rounds: list[Round] = field(default_factory=list)
@@ -72,14 +71,22 @@ class Progress:
             case {"begun": unit, "members": members, "roster": roster}:
                 self.begun = Begun(unit, tuple(members), None if roster is None else tuple(roster))
                 return
+            case {"beside": traffic, "seconds": seconds}:
+                self.spend(traffic, seconds)
+                return
             case {"terms": terms, "short": short}:
                 self.terms, self.cut_points_short = terms, short
-            case {"scores": scores, "margins": margins, "traffic": traffic}:
-                self.scores, self.margins, self.traffic = scores, margins, tuple(traffic)
+            case {"scores": scores, "margins": margins}:
+                self.scores, self.margins = scores, margins
             case {"round": record, "trees": trees}:
                 self.rounds.append(_read_round(record))
                 self.trees += map(_read_tree, trees)
         self.begun = None
+
+    def spend(self, traffic: Sequence[int], seconds: float) -> None:
+        """Count bytes (received, sent) and time that were of no round."""
+        self.traffic = tuple(before + more for before, more in zip(self.traffic, traffic, strict=True))
+        self.seconds += seconds
 
 
 Keep = Callable[[dict], None]
@@ -91,14 +98,34 @@ def begun_event(unit: str, members: Sequence[str], roster: Iterable[str] | None)
     return {"begun": unit, "members": list(members), "roster": None if roster is None else sorted(roster)}
 
 
+def beside_event(traffic: Sequence[int], seconds: float) -> dict:
+    """That so many bytes (received, sent) and seconds went into what is of no round."""
+    return {"beside": list(traffic), "seconds": round(seconds, 4)}
+
+
 def round_event(record: Round, trees: Sequence[Tree]) -> dict:
     """That a round ended."""
     return {"round": vars(record), "trees": [_tree_document(tree) for tree in trees]}
 
 
 def best_round(rounds: Sequence[Round]) -> int:
-    """The first round with the least loss."""
-    return int(np.argmin([np.inf if one.loss is None else one.loss for one in rounds]))
+    """The first round with the least loss, of those with the owners of the last: losses on others' rows say nothing.
+
+    The last of all where no loss was measured.
+    """
+    comparable = _comparable(rounds)
+    return min(comparable, key=lambda one: one.loss).number if comparable else len(rounds) - 1
+
+
+def rounds_since_best(rounds: Sequence[Round]) -> int:
+    """How often the loss was measured since its least, of the same owners."""
+    best = best_round(rounds)
+    return sum(one.number > best for one in _comparable(rounds))
+
+
+def _comparable(rounds: Sequence[Round]) -> list[Round]:
+    measured = [one for one in rounds if one.loss is not None]
+    return [one for one in measured if one.members == measured[-1].members]
 
 
 def progress_of(events: Iterable[Mapping]) -> Progress:

@@ -3,6 +3,7 @@
 Each of the two searches is one batch of sums, so of one set of owners, which is kept before anything is revealed.
 """
 
+import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -15,7 +16,7 @@ from components.boosting.federated.agreement import (
     terms_document,
 )
 from components.boosting.federated.edges import find_edges
-from components.boosting.federated.progress import CUTS, LABELS, Keep, Progress, begun_event
+from components.boosting.federated.progress import CUTS, LABELS, Keep, Progress, begun_event, beside_event
 from components.boosting.histogram import intercept
 from components.errors import InvalidInput
 from components.federated import Content, Federation, SecureBatch
@@ -66,16 +67,18 @@ class Beginning:
         self.federation, self.agreement, self.progress = federation, agreement, progress
         self.said, self.batches = said, batches
         self._keep = keep
-        self._before = federation.traffic
+        self._before, self._began = federation.traffic, time.monotonic()
 
     def run(self) -> Described:
         """Find what is missing; what owners say of themselves."""
-        self.agreement.require_sendable()
+        self.agreement.require_possible()
         described = describe(self.federation, self.agreement)
         if not self.progress.terms:
             self._find_terms(described)
         if not self.progress.margins:
             self._find_intercept(described)
+        traffic = [end - begin for end, begin in zip(self.federation.traffic, self._before, strict=True)]
+        self.record(beside_event(traffic, time.monotonic() - self._began))
         return described
 
     def record(self, event: dict) -> None:
@@ -154,8 +157,7 @@ class Beginning:
         if agreement.noise and agreement.schema_.label.kind != "regression":
             sums = sums.clip(0, rows)
         scores, margins = ([float(value) for value in values] for values in intercept(terms, sums, rows))
-        traffic = [end - begin for end, begin in zip(self.federation.traffic, self._before, strict=True)]
-        self.record({"scores": scores, "margins": margins, "traffic": traffic})
+        self.record({"scores": scores, "margins": margins})
 
     def _refuse_noise_twice(self) -> None:
         if self.agreement.noise and self.progress.begun:

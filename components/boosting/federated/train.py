@@ -24,7 +24,7 @@ from components.boosting.federated.agreement import (
     state_of,
 )
 from components.boosting.federated.model import digest_of, kept_trees, trained_text
-from components.boosting.federated.progress import Keep, Progress, Round, best_round, round_event
+from components.boosting.federated.progress import Keep, Progress, Round, beside_event, round_event, rounds_since_best
 from components.boosting.federated.start import Beginning, Described, chosen, describe, rows_in_all
 from components.boosting.histogram import Level, Planner, Tree
 from components.federated import Content, Federation, Loss, SecureBatch, Sum, TooFewMembers
@@ -83,19 +83,26 @@ def train(
 
 
 class _Training:
-    """The rounds of one training; `_ready` are the processes (name → session) that know all trees there are."""
+    """The rounds of one training.
+
+    `_ready` are the processes (name → session) that know all trees there are, `_left_out` who has what was not
+    declared, with a sentence that says so.
+    """
 
     def __init__(self, beginning: Beginning, described: Described, begins: Callable[[int], None]):
         self.beginning, self.begins = beginning, begins
         self.federation, self.agreement, self.progress = beginning.federation, beginning.agreement, beginning.progress
         self.terms = self.agreement.terms(self.progress.terms)
         self.planner = Planner(self.terms)
-        there = self.federation.present()
-        self._described = dict(described)
-        # Of processes that have come since, nothing is known yet.
-        self._known = {name: there[name] for name in described if name in there}
+        self._described: dict[str, Mapping] = {}
+        self._known: dict[str, str] = {}
         self._ready: dict[str, str] = {}
+        self._left_out: dict[str, str] = {}
         self._state = ""
+        # Where a training goes on, there is room for those who were in it first.
+        before = {name for one in self.progress.rounds for name in one.members}
+        first = sorted(described, key=lambda name: name not in before)
+        self._admit({name: described[name] for name in first}, self.federation.present())
 
     def run(self) -> None:
         parameters, rounds = self.terms.parameters, self.progress.rounds
@@ -108,22 +115,26 @@ class _Training:
         for tree in self.progress.trees:
             self._note(tree)
         while len(rounds) < parameters.rounds:
-            if stopping and rounds and rounds[-1].number - best_round(rounds) >= stopping:
+            if stopping and rounds and rounds_since_best(rounds) >= stopping:
                 break
             self._round(len(rounds))
 
     def teach(self) -> None:
         """Tell whoever is there what it lacks of the model, and what that must come to."""
-        progress, before = self.progress, self.federation.traffic
-        self._bring_up_to_date(self.federation.members)
+        progress, before, began = self.progress, self.federation.traffic, time.monotonic()
         digest = digest_of(trained_text(self.agreement, progress))
         said = {"trees": kept_trees(self.agreement, progress), "scores": progress.scores, "digest": digest}
-        ready = self._ready_ones()
-        self.federation.ask("learn", Content(said), members=ready, sessions=ready, check=check_empty)
-        progress.traffic = tuple(
-            known + end - begin
-            for known, end, begin in zip(progress.traffic, self.federation.traffic, before, strict=True)
-        )
+        knows: set[str] = set()
+        # Once more for those whose connection broke the first time.
+        for _ in range(2):
+            self._bring_up_to_date([name for name in self.federation.members if name not in knows])
+            if missing := {name: session for name, session in self._ready.items() if name not in knows}:
+                asked = {"members": missing, "sessions": missing, "check": check_empty}
+                knows |= set(self.federation.ask("learn", Content(said), **asked))
+        for name, sentence in self._left_out.items():
+            self.federation.exclude(name, sentence)
+        traffic = [end - begin for end, begin in zip(self.federation.traffic, before, strict=True)]
+        self.beginning.record(beside_event(traffic, time.monotonic() - began))
 
     def _round(self, number: int) -> None:
         began, losses, before = time.monotonic(), len(self.federation.losses), self.federation.traffic
@@ -208,6 +219,8 @@ class _Training:
         said = describe(self.federation, self.agreement, sessions=there)
         self._described = {name: one for name, one in said.items() if self._has_fitting_labels(one)}
         self._known = {name: there[name] for name in self._described if name in there}
+        for name in said.keys() - self._described.keys():
+            self._leave_out(name)
         roster = chosen(self._described, selection, number)
         if len(roster) < selection.owners:
             raise TooFewMembers(
@@ -240,22 +253,31 @@ class _Training:
         return {name: session for name, session in self._ready.items() if there.get(name) == session}
 
     def _meet(self, names: Sequence[str], there: Mapping[str, str]) -> None:
-        """Ask those who are new what they have; with whom sums could overflow, nothing is summed."""
-        if not names:
-            return
-        said = describe(self.federation, self.agreement, members=names, sessions=there)
+        """Ask those who are new what they have."""
+        if names:
+            self._admit(describe(self.federation, self.agreement, members=names, sessions=there), there)
+
+    def _admit(self, said: Described, there: Mapping[str, str]) -> None:
+        """Take in those with whom no sum can overflow; with any other nothing is summed."""
+        others = {name: one for name, one in self._described.items() if name not in said}
+        rows = rows_in_all(others)
         for name, one in said.items():
-            others = {other: known for other, known in self._described.items() if other != name}
-            self._known[name] = there[name]
-            self._described = others
-            if rows_in_all(others | {name: one}) > self.terms.rows or not self._has_fitting_labels(one):
-                sentence = (
-                    f"'{name}' came when the training had begun, with more rows or other labels than were declared for "
-                    "all; start the training anew with all owners"
-                )
-                self.federation.losses.append(Loss(name, "describe", sentence))
+            self._known[name] = there.get(name, "")
+            its_rows = rows_in_all({name: one})
+            if rows + its_rows <= self.terms.rows and self._has_fitting_labels(one):
+                others[name], rows = one, rows + its_rows
+                self._left_out.pop(name, None)
             else:
-                self._described = others | {name: one}
+                self._leave_out(name)
+        self._described = others
+
+    def _leave_out(self, name: str) -> None:
+        if name not in self._left_out:
+            self._left_out[name] = (
+                f"'{name}' came when the training had begun, with more rows or other labels than were declared for "
+                "all; start the training anew with all owners"
+            )
+            self.federation.losses.append(Loss(name, "describe", self._left_out[name]))
 
     def _has_fitting_labels(self, description: Mapping) -> bool:
         low, high = description.get("label_range") or self.terms.label_range

@@ -3,17 +3,35 @@
 import numpy as np
 import pytest
 
-from components.boosting.federated import train
+from components.boosting.federated import SumNoise, train
 from components.boosting.federated.crowd import CrowdOfOwners
-from components.boosting.federated.model import model_of
+from components.boosting.federated.model import model_of, trained_text
 from components.boosting.model import to_document
 from components.data.split import PARTS, split_of
+from components.data.table import Table
+from components.errors import InvalidInput
 from components.federated import Content, SecureBatch, TooFewMembers
 from components.federated.selection import Selection
 from components.federated.simulation import OpenBatch, SimulatedFederation
 from components.partition import Crowd
 
 DRAWN = {"subsample": 0.7, "colsample_bytree": 0.7}
+
+
+@pytest.fixture
+def of_many_rows_a_person(agreement, joint):
+    """A function that makes a crowd in which many have more rows than noise lets count."""
+
+    def make(plan: Crowd, **noise) -> CrowdOfOwners:
+        table = joint(1500)
+        person = table.schema.columns.index(table.schema.person)
+        names = [f"p{number // 6}" for number in range(1500)]
+        table = Table(table.schema, table.columns.set_column(person, table.schema.person, [names]))
+        agreed = agreement(table.schema, rounds=4, max_bin=4)
+        changes = {"selection": Selection(owners=5), "noise": SumNoise(epsilon=900, delta=1e-5, **noise)}
+        return CrowdOfOwners(agreed.model_copy(update=changes), table, plan)
+
+    return make
 
 
 @pytest.fixture
@@ -72,6 +90,32 @@ def test_what_a_device_says_is_what_it_has_round_after_round(crowded):
     codes = split_of(crowd._table.person, agreed.salt, agreed.shares)
     whole = int((codes == PARTS.index("train")).sum())
     assert 0 < min(seen) < max(seen) < whole * 2 / 3
+
+
+@pytest.mark.parametrize("window", [None, 2])
+def test_under_noise_a_device_says_how_many_of_its_rows_count(of_many_rows_a_person, window):
+    crowd = of_many_rows_a_person(Crowd(owners=40, window=window), rows=2)
+    for number in range(4):
+        crowd.come_to(number)
+        described = crowd.describe()
+        for name, content in list(described.items())[:15]:
+            assert crowd.owner(name).answers["describe"](Content()).document == content.document
+    if window is None:
+        assert sum(sum(content.document.values()) for content in described.values()) < 1500 * 0.4
+
+
+def test_draws_of_rows_follow_the_seed_of_the_training(crowded):
+    plan, selection = Crowd(owners=60, skew=0.5), Selection(owners=8)
+    texts = []
+    for seed in (0, 0, 1):
+        _, _, agreed, progress = crowded(plan, selection, rounds=2, subsample=0.5, seed=seed)
+        texts.append(trained_text(agreed, progress))
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_no_training_is_stopped_by_losses_of_other_owners(crowded):
+    with pytest.raises(InvalidInput, match="early_stopping_rounds"):
+        crowded(Crowd(owners=50), Selection(owners=5), rounds=3, early_stopping_rounds=1)
 
 
 def test_the_active_are_asked_more_often_where_chance_follows_activity(crowded):

@@ -3,7 +3,7 @@
 import pytest
 
 from components.boosting.federated import RowsOfOwner, train
-from components.boosting.federated.model import digest_of, kept_trees, trained_text
+from components.boosting.federated.model import digest_of, kept_trees, text_of_trees, trained_text
 from components.errors import InvalidInput
 from components.federated import Content
 from tests.components.boosting.federated.conftest import dealt
@@ -60,26 +60,49 @@ def test_who_missed_the_end_is_told_it_before(owned, step):
     assert {one.model for one in owners.values()} == {trained_text(agreed, progress)}
 
 
+@pytest.mark.parametrize("settings", [{}, {"early_stopping_rounds": 5}])
 @pytest.mark.parametrize(
     "lie",
     [
-        lambda said: said | {"digest": digest_of("another")},
-        lambda said: said | {"trees": said["trees"] - 1},
-        lambda said: said | {"trees": said["trees"] + 1},
-        lambda said: said | {"trees": "all"},
-        lambda said: said | {"scores": [said["scores"][0] + 0.1]},
-        lambda said: said | {"scores": []},
+        {"digest": digest_of("another")},
+        {"trees": 2},
+        {"trees": 4},
+        {"trees": 10},
+        {"trees": 0},
+        {"trees": "all"},
+        {"scores": [0.1, 0.2, 0.7]},
+        {"scores": []},
     ],
+    ids=str,
 )
-def test_another_model_is_refused(owned, lie):
-    agreed, owners = owned()
+def test_another_model_is_refused(owned, lie, settings):
+    agreed, owners = owned("multiclass", **settings)
 
     class Lies(Rehearsal):
         def ask(self, question, content, **about):
             if question == "learn":
-                content = Content(lie(content.document))
+                said, known = content.document | lie, self.owners["a"]
+                # Of so many trees as it says, in truth.
+                kept = known._grown[: said["trees"]] if type(said["trees"]) is int else known._grown
+                text = text_of_trees(agreed, known._prepared.terms, content.document["scores"], kept)
+                content = Content({**said, "digest": lie.get("digest", digest_of(text))})
             return super().ask(question, content, **about)
 
     with pytest.raises(InvalidInput, match="do not trust it"):
         train(Lies(owners), agreed, teaches=True)
     assert all(one.model is None for one in owners.values())
+
+
+def test_who_is_lost_while_the_model_is_told_is_told_once_more(owned):
+    agreed, owners = owned(rounds=2)
+    before, whole = Rehearsal(owned(rounds=2)[1]), Rehearsal(owners)
+    train(before, agreed)
+    train(whole, agreed, teaches=True)
+    assert whole.exchanges > before.exchanges
+    # The last step of a round is there too.
+    for at in range(before.exchanges, whole.exchanges + 1):
+        agreed, owners = owned(rounds=2)
+        lost = Rehearsal(owners, loses=lambda n, step, name, at=at: n == at and name == "c", hears=bool(at % 2))
+        progress = train(lost, agreed, teaches=True)
+        assert lost.losses, at
+        assert {one.model for one in owners.values()} == {trained_text(agreed, progress)}, at

@@ -340,6 +340,15 @@ def test_a_latecomer_whose_rows_or_labels_were_not_declared_is_left_out(owned, j
     assert [one.members for one in progress.rounds] == [("a", "b")] * 2
     assert "'c' came when the training had begun" in {one.name: one.sentence for one in rehearsal.losses}["c"]
 
+    # Stopped after its first round, it goes on as it began; at the end c hears why it has no model.
+    first = next(place for place, event in enumerate(begun) if "round" in event)
+    later = {**owners(), "c": RowsOfOwner(agreed, late)}
+    again, rehearsal = rehearsed(agreed, later, start=progress_of(begun[: first + 1]), teaches=True)
+    assert [one.members for one in again.rounds] == [("a", "b")] * 2
+    assert again.trees == progress.trees
+    assert [one.name for one in rehearsal.losses if one.step == "excluded" and "had begun" in one.sentence] == ["c"]
+    assert [name for name, one in later.items() if one.model] == ["a", "b"]
+
 
 def test_who_comes_back_while_others_are_told_is_not_asked_unprepared(owned):
     agreed, _, owners = owned()

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from components.boosting.federated import RowsOfOwner, kept_in, read_progress, train
+from components.boosting.federated import Round, RowsOfOwner, kept_in, read_progress, train
+from components.boosting.federated.progress import best_round, rounds_since_best
 from components.boosting.federated.train import PIECE, _pieces
 from components.boosting.histogram import Split, Tree
 from components.errors import InvalidInput
@@ -69,7 +70,7 @@ def test_histograms_that_could_not_be_sent_are_refused_before_anything_is_asked(
     # Of the deepest level that is summed half the nodes are: 2^9 of depth 11.
     octets = 30 * 257 * 16
     assert 2**9 * octets < LARGEST < 2**10 * octets
-    agreement(schema, max_bin=256, max_depth=11).require_sendable()
+    agreement(schema, max_bin=256, max_depth=11).require_possible()
     small = agreement(table.schema)
     owners = {name: RowsOfOwner(small, part) for name, part in zip("ab", dealt(table, 2), strict=True)}
     for depth in (12, 16):
@@ -77,3 +78,22 @@ def test_histograms_that_could_not_be_sent_are_refused_before_anything_is_asked(
         with pytest.raises(InvalidInput, match="max_depth 11"):
             train(rehearsal, agreement(schema, max_bin=256, max_depth=depth))
         assert rehearsal.exchanges == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "best", "since"),
+    [
+        ("ab 5, ab 4, ab 3, ab 4, ab 3", 2, 2),
+        # With c gone the others' rows are harder, and nothing is said of the rounds before.
+        ("abc 3, abc 2, ab 6, ab 5, ab 6", 3, 1),
+        ("abc 3, abc 2, ab 6, abc 4", 1, 1),
+        ("abc 3, abc 2, ab -, ab -, ab -", 1, 0),
+        ("ab -, ab -, ab -", 2, 0),
+    ],
+)
+def test_losses_are_compared_where_they_are_of_the_same_owners(told, best, since):
+    rounds = []
+    for number, (members, loss) in enumerate(one.split() for one in told.split(", ")):
+        record = Round(number, tuple(members), (), 0, 100, 0, 0, 0.1, None if loss == "-" else float(loss))
+        rounds.append(record)
+    assert (best_round(rounds), rounds_since_best(rounds)) == (best, since)
