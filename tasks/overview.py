@@ -10,6 +10,7 @@ from components.errors import InvalidInput
 from tasks.promotion_ledger import examine
 from tasks.publication_store import EPOCH, OF, SOURCE, STATE, USER, users_of
 from tasks.settings import Settings
+from tasks.tracking import REFUSED
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class ModelStatus:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """A flow's run: when it began (UTC), what it was, how it ended and what was decided."""
+    """A flow's run: when it began (UTC), what it was, how it ended and what was decided, or why it was refused."""
 
     run_id: str
     name: str
@@ -36,6 +37,7 @@ class RunStatus:
     version: str
     error: float | None
     nfr: float | None
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def runs(client: MlflowClient, settings: Settings, *, most: int) -> list[RunStat
             run.data.tags.get("troth.version", ""),
             run.data.metrics.get("error_new"),
             run.data.metrics.get("nfr"),
+            run.data.tags.get(REFUSED, "") if run.info.status == "FAILED" else "",
         )
         for run in newest
     ]

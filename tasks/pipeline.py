@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 
+from components.errors import InvalidInput
 from tasks.abandoned import LOCKS, close_abandoned
 from tasks.links import mlflow_link, prefect_link
 from tasks.loader import champion_of
@@ -65,7 +66,8 @@ def pipeline_run(
         try:
             yield run
         except BaseException as failure:
-            close_run(client, run["run_id"], how_it_ended(failure))
+            refused = str(failure) if isinstance(failure, InvalidInput) else ""
+            close_run(client, run["run_id"], how_it_ended(failure), refused=refused)
             raise
         close_run(client, run["run_id"], "FINISHED")
         logger().info("MLflow run: %s", mlflow_link(settings, run))

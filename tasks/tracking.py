@@ -27,6 +27,9 @@ DIGEST_LENGTH = 32
 """Of a data set's digest as MLflow keeps it."""
 
 KEY, STAGE, CHAMPION = "troth.key", "troth.stage", "troth.champion_at_start"
+REFUSED = "troth.refused"
+"""Tag of a run that failed over its input: the sentence that said so."""
+
 SECONDS, PROCESSOR_SECONDS = "stage.seconds", "stage.processor_seconds"
 """Metrics of every stage's run; the latter leaves out processes that it started."""
 EXPERIMENT_KIND = "mlflow.experimentKind"  # without it MLflow's pages open on traces of language models
@@ -139,10 +142,15 @@ def open_run(
     return record, bool(left)
 
 
-def close_run(client: MlflowClient, run_id: str, status: str) -> None:
-    """End a run as FINISHED, FAILED or KILLED; a store that has just failed may fail here too, which adds nothing."""
+def close_run(client: MlflowClient, run_id: str, status: str, *, refused: str = "") -> None:
+    """End a run as FINISHED, FAILED or KILLED; a store that has just failed may fail here too, which adds nothing.
+
+    `refused` is the sentence that told what is wrong with the input, if that is why.
+    """
     with suppress(MlflowException) if status != "FINISHED" else nullcontext():
         client.set_terminated(run_id, status)
+        if refused:
+            client.set_tag(run_id, REFUSED, refused)
 
 
 def how_it_ended(failure: BaseException) -> str:

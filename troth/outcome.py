@@ -95,7 +95,7 @@ def show_status(models: Sequence, runs: Sequence) -> None:
         table.add_row(
             run.run_id[:8],
             f"{run.started:%Y-%m-%d %H:%M}",
-            escape(run.name),
+            escape(run.name) + (f"\n[dim]{escape(run.refused)}[/]" if run.refused else ""),
             f"{verdict} {_version(run.version)}" if run.version else verdict,
             _percent(run.error),
             _percent(run.nfr),

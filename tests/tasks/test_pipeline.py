@@ -17,6 +17,7 @@ from prefect.states import Failed
 from sqlalchemy.orm import sessionmaker
 
 from components.errors import InvalidInput
+from tasks import overview
 from tasks.keys import row_key
 from tasks.pipeline import pipeline_run
 from tasks.settings import Settings
@@ -108,6 +109,11 @@ def test_a_failed_run_is_closed_as_such_and_its_error_comes_through(home, client
         pass
     runs = client.search_runs([experiment_id(client, home, "tabular")], order_by=["start_time ASC"])
     assert [run.info.status for run in runs] == ["FAILED", "KILLED", "FINISHED"]
+    told = {run.run_id: run.refused for run in overview.runs(client, home, most=5)}
+    assert [told[run.info.run_id] for run in runs] == ["the hospital is closed", "", ""]
+    with _run("a"):
+        pass
+    assert {run.refused for run in overview.runs(client, home, most=5)} == {""}
 
 
 def test_the_error_of_a_stage_is_not_hidden_by_a_store_that_fails_with_it(opened, client, monkeypatch):
