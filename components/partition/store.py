@@ -67,6 +67,8 @@ class StoredColumns:
         self.num_rows, self.column_names = file.metadata.num_rows, file.schema_arrow.names
 
     def __getitem__(self, name: str) -> pa.ChunkedArray:
+        # What the column before took is given back, or the pool would keep many columns' worth for later.
+        pa.default_memory_pool().release_unused()
         return self._file.read(columns=[name], use_threads=False).column(0)
 
 
