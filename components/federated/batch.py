@@ -5,6 +5,7 @@ invent none of them. The batch's digest is in all that is signed, derived or sea
 """
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 from components.errors import InvalidInput
 from components.federated.frame import Octets, canonical, digest, pack, unpack
@@ -24,7 +25,7 @@ class Batch:
     threshold: int
     messages: int
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         return digest("batch", canonical(asdict(self)))
 

@@ -43,9 +43,7 @@ def unpack(content: Octets, kind: str, *, sender: str) -> tuple[dict[str, Json],
         start = _HEADER.size + length
         if magic != _MAGIC or length > _DOCUMENT_BYTES or start > len(content):
             raise ValueError
-        found, document, sizes = json.loads(
-            bytes(content[_HEADER.size : start]), parse_constant=_finite, parse_float=_finite
-        )
+        found, document, sizes = _DECODER.decode(str(content[_HEADER.size : start], "utf-8"))
         if found != kind or not isinstance(document, dict):
             raise ValueError
         if not all(type(size) is int and size >= 0 for size in sizes) or start + sum(sizes) != len(content):
@@ -61,7 +59,7 @@ def unpack(content: Octets, kind: str, *, sender: str) -> tuple[dict[str, Json],
 
 def canonical(document: Json | tuple) -> bytes:
     """JSON of which there is one spelling, to be signed or hashed."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return _ENCODER.encode(document).encode()
 
 
 def bind(*fields: str | int | bytes) -> bytes:
@@ -83,3 +81,8 @@ def _finite(written: str) -> float:
     if not math.isfinite(value):
         raise ValueError(written)
     return value
+
+
+# Made once: json.loads and json.dumps with options make one at every call, which many small messages feel.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+_DECODER = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)
