@@ -34,7 +34,7 @@ CONCEPTS = {
     "reporting": {"data", "partition", "compatibility", "fairness", "boosting", "gates"},
 }
 """Which other concepts a package of components may use; all use `COMMON`, which use nothing."""
-COMMON = {"durable", "errors", "secret_file"}
+COMMON = {"durable", "errors", "secret_file", "uninterrupted"}
 PICKLING = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 
 

@@ -15,6 +15,7 @@ from components.boosting.model import require_fits, up_to_best
 from components.boosting.parameters import MAX_BIN, BoostingParameters
 from components.data.table import Table
 from components.errors import InvalidInput
+from components.uninterrupted import uninterrupted
 
 CURVE_POINTS = 20
 """Rounds at which the validation rows are measured for a learning curve; at every one it would cost a tenth more."""
@@ -122,15 +123,17 @@ def predict_margins(booster: xgboost.Booster, table: Table) -> np.ndarray:
 
 
 def _matrix(kind, table: Table, labels=None, weights=None, **options) -> xgboost.DMatrix:
-    return kind(
-        table.features,
-        table.labels if labels is None else labels,
-        weight=weights,
-        feature_names=list(table.schema.features),
-        feature_types=table.feature_types,
-        enable_categorical=True,
-        **options,
-    )
+    features, labels = table.features, table.labels if labels is None else labels
+    with uninterrupted():
+        return kind(
+            features,
+            labels,
+            weight=weights,
+            feature_names=list(table.schema.features),
+            feature_types=table.feature_types,
+            enable_categorical=True,
+            **options,
+        )
 
 
 class _Report(xgboost.callback.TrainingCallback):
