@@ -80,7 +80,7 @@ def train_crowd(
         "rounds": [asdict(one) for one in progress.rounds],
         "beside": sum(progress.traffic),
         "beside_seconds": progress.seconds,
-        "losses": [asdict(one) for one in federation.losses],
+        "losses": progress.losses,
         "cut_points_short": progress.cut_points_short,
         "noise": agreement.noise_plan and agreement.noise_plan.to_json(),
         "counts": counts,

@@ -220,12 +220,14 @@ class Federation:
         `sessions` says of which process of each member an answer is wanted.
         """
         number, waiting, taken = next(self._numbers), [], []
+        # Of what is asked openly, the question says more.
+        what = next((str(document["name"]) for document, _ in payloads.values()), step) if step == "ask" else step
         for name, (document, parts) in payloads.items():
             frame = pack(INSTRUCTION, {**document, "number": number, "step": step}, parts)
             if len(frame) > LARGEST:
                 raise InvalidInput(f"an instruction of {len(frame)} bytes is too large; {LARGEST} can be sent")
             if why := self._seats.send(name, sessions.get(name, ""), number, frame):
-                self._lose(name, step, why)
+                self._lose(name, what, why)
             else:
                 waiting.append(name)
         deadline = time.monotonic() + patience
@@ -233,13 +235,13 @@ class Federation:
             name, outcome = self._seats.next(waiting, sessions, patience, deadline)
             waiting.remove(name)
             if isinstance(outcome, str) or "refused" in outcome[0]:
-                self._lose(name, step, outcome if isinstance(outcome, str) else str(outcome[0]["refused"])[:500])
+                self._lose(name, what, outcome if isinstance(outcome, str) else str(outcome[0]["refused"])[:500])
                 continue
             try:
                 take(name, *outcome)
                 taken.append(name)
             except ProtocolViolation as violation:
-                self._lose(name, step, str(violation))
+                self._lose(name, what, str(violation))
                 self.exclude(name, str(violation))
         return taken
 

@@ -59,8 +59,8 @@ def grow(parties: Parties, task: Task) -> dict:
     ).take_part()
     if rows.model is None:
         raise AggregatorLost(
-            f"aggregator '{parties.aggregator.name}' ended before '{task.name}' knew all trees; run the same command "
-            "again"
+            f"aggregator '{parties.aggregator.name}' ended the training while '{task.name}' lacked trees of it; the "
+            "model is with the owners that were there"
         )
     return {"model": rows.model}
 
@@ -82,7 +82,7 @@ def _aggregate(parties: Parties, task: Task, agreement: Agreement) -> dict:
     return {
         "model": trained_text(agreement, progress),
         "rounds": [asdict(one) for one in progress.rounds],
-        "losses": [asdict(one) for one in federation.losses],
+        "losses": progress.losses,
         "edges": {name: len(edges) for name, edges in progress.terms["edges"].items()},
         "beside": sum(progress.traffic),
         "beside_seconds": progress.seconds,

@@ -51,11 +51,13 @@ class Begun:
 class Progress:
     """A training so far: terms, where boosting began, trees and rounds; `begun` is not finished.
 
+    `declared` are the owners whose rows and labels the terms allow for, `losses` who took no part in something and why.
     `traffic` are bytes (received, sent) and `seconds` the time of no round: before the first, before going on, after
     the last; `cut_points_short` says that the search for cut points ended early because somebody was lost.
     """
 
     terms: dict = field(default_factory=dict)
+    declared: tuple[str, ...] = ()
     scores: list[float] = field(default_factory=list)
     margins: list[float] = field(default_factory=list)
     traffic: tuple[int, int] = (0, 0)
@@ -64,6 +66,7 @@ class Progress:
     trees: list[Tree] = field(default_factory=list)
     rounds: list[Round] = field(default_factory=list)
     begun: Begun | None = None
+    losses: list[dict] = field(default_factory=list)
 
     def take(self, event: Mapping) -> None:
         """Go one event further."""
@@ -71,11 +74,14 @@ class Progress:
             case {"begun": unit, "members": members, "roster": roster}:
                 self.begun = Begun(unit, tuple(members), None if roster is None else tuple(roster))
                 return
+            case {"losses": losses}:
+                self.losses += losses
+                return
             case {"beside": traffic, "seconds": seconds}:
                 self.spend(traffic, seconds)
                 return
-            case {"terms": terms, "short": short}:
-                self.terms, self.cut_points_short = terms, short
+            case {"terms": terms, "short": short, "declared": declared}:
+                self.terms, self.cut_points_short, self.declared = terms, short, tuple(declared)
             case {"scores": scores, "margins": margins}:
                 self.scores, self.margins = scores, margins
             case {"round": record, "trees": trees}:
@@ -113,19 +119,9 @@ def best_round(rounds: Sequence[Round]) -> int:
 
     The last of all where no loss was measured.
     """
-    comparable = _comparable(rounds)
-    return min(comparable, key=lambda one: one.loss).number if comparable else len(rounds) - 1
-
-
-def rounds_since_best(rounds: Sequence[Round]) -> int:
-    """How often the loss was measured since its least, of the same owners."""
-    best = best_round(rounds)
-    return sum(one.number > best for one in _comparable(rounds))
-
-
-def _comparable(rounds: Sequence[Round]) -> list[Round]:
     measured = [one for one in rounds if one.loss is not None]
-    return [one for one in measured if one.members == measured[-1].members]
+    comparable = [one for one in measured if one.members == measured[-1].members]
+    return min(comparable, key=lambda one: one.loss).number if comparable else len(rounds) - 1
 
 
 def progress_of(events: Iterable[Mapping]) -> Progress:

@@ -5,9 +5,11 @@ Each of the two searches is one batch of sums, so of one set of owners, which is
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 
 import numpy as np
 
+from components.boosting.federated.admission import Admission, Described, rows_in_all
 from components.boosting.federated.agreement import (
     Agreement,
     check_description,
@@ -26,20 +28,12 @@ from components.federated.selection import Selection, choose
 ROOM_TO_GROW = 8
 """How many times their rows at the start owners may have later, where not all are there or what they have changes."""
 
-Described = Mapping[str, Mapping]
-"""What owners say of themselves, by name: `rows`, `held_out` and, of a regression label, `label_range`."""
-
 
 def describe(federation: Federation, agreement: Agreement, **which) -> dict[str, Mapping]:
     """What owners (all that are there, unless told which) say of themselves now."""
     check = check_description(agreement.schema_.label.kind == "regression")
     answers = federation.ask("describe", Content(), check=check, **which)
     return {name: answer.document for name, answer in answers.items()}
-
-
-def rows_in_all(described: Described) -> int:
-    """Training and selection rows together."""
-    return sum(one["rows"] + one["held_out"] for one in described.values())
 
 
 def chosen(described: Described, selection: Selection, number: int) -> list[str]:
@@ -67,19 +61,29 @@ class Beginning:
         self.federation, self.agreement, self.progress = federation, agreement, progress
         self.said, self.batches = said, batches
         self._keep = keep
-        self._before, self._began = federation.traffic, time.monotonic()
+        self._before, self._began, self._noted = federation.traffic, time.monotonic(), 0
 
-    def run(self) -> Described:
-        """Find what is missing; what owners say of themselves."""
+    def run(self) -> tuple[Described, Admission]:
+        """Find what is missing; what those who take part say of themselves, and who may."""
         self.agreement.require_possible()
         described = describe(self.federation, self.agreement)
         if not self.progress.terms:
             self._find_terms(described)
+        admission = Admission(self.federation, self.agreement.terms(self.progress.terms), self.progress)
+        described = (admission.admit_each if self.agreement.selection else admission.admit)(described)
         if not self.progress.margins:
             self._find_intercept(described)
         traffic = [end - begin for end, begin in zip(self.federation.traffic, self._before, strict=True)]
         self.record(beside_event(traffic, time.monotonic() - self._began))
-        return described
+        self.note_losses()
+        return described, admission
+
+    def note_losses(self) -> None:
+        """Keep who was lost since they were last noted."""
+        new = [asdict(one) for one in self.federation.losses[self._noted :]]
+        self._noted += len(new)
+        if new:
+            self.record({"losses": new})
 
     def record(self, event: dict) -> None:
         """Keep an event, and go on from it."""
@@ -137,7 +141,7 @@ class Beginning:
             edges |= found
         document = terms_document(edges, rows_in_all(described) * room, label_range)
         agreement.terms(document)
-        self.record({"terms": document, "short": not whole})
+        self.record({"terms": document, "short": not whole, "declared": [] if selection else sorted(described)})
 
     def _find_intercept(self, described: Described) -> None:
         agreement, progress = self.agreement, self.progress

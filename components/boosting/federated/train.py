@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from components.boosting.federated.admission import Admission, Described, largest, rows_in_all
 from components.boosting.federated.agreement import (
     Agreement,
     check_empty,
@@ -24,10 +25,10 @@ from components.boosting.federated.agreement import (
     state_of,
 )
 from components.boosting.federated.model import digest_of, kept_trees, trained_text
-from components.boosting.federated.progress import Keep, Progress, Round, beside_event, round_event, rounds_since_best
-from components.boosting.federated.start import Beginning, Described, chosen, describe, rows_in_all
+from components.boosting.federated.progress import Keep, Progress, Round, beside_event, best_round, round_event
+from components.boosting.federated.start import Beginning, chosen, describe
 from components.boosting.histogram import Level, Planner, Tree
-from components.federated import Content, Federation, Loss, SecureBatch, Sum, TooFewMembers
+from components.federated import Content, Federation, SecureBatch, Sum, TooFewMembers
 
 CURVE_POINTS = 20
 """Rounds at which the loss on selection rows is summed, where nothing is stopped by it."""
@@ -74,8 +75,7 @@ def train(
     """
     progress = start or Progress()
     beginning = Beginning(federation, agreement, progress, keep, said, batches)
-    described = beginning.run()
-    training = _Training(beginning, described, begins)
+    training = _Training(beginning, *beginning.run(), begins)
     training.run()
     if teaches:
         training.teach()
@@ -83,26 +83,19 @@ def train(
 
 
 class _Training:
-    """The rounds of one training.
+    """The rounds of one training; `_ready` are the processes (name → session) that know all trees there are."""
 
-    `_ready` are the processes (name → session) that know all trees there are, `_left_out` who has what was not
-    declared, with a sentence that says so.
-    """
-
-    def __init__(self, beginning: Beginning, described: Described, begins: Callable[[int], None]):
-        self.beginning, self.begins = beginning, begins
+    def __init__(self, beginning: Beginning, described: Described, admission: Admission, begins: Callable[[int], None]):
+        self.beginning, self.admission, self.begins = beginning, admission, begins
         self.federation, self.agreement, self.progress = beginning.federation, beginning.agreement, beginning.progress
         self.terms = self.agreement.terms(self.progress.terms)
         self.planner = Planner(self.terms)
-        self._described: dict[str, Mapping] = {}
-        self._known: dict[str, str] = {}
+        there = self.federation.present()
+        self._described = dict(described)
+        # Of processes that have come since, nothing is known yet.
+        self._known = {name: there[name] for name in {*described, *admission.left_out} if name in there}
         self._ready: dict[str, str] = {}
-        self._left_out: dict[str, str] = {}
         self._state = ""
-        # Where a training goes on, there is room for those who were in it first.
-        before = {name for one in self.progress.rounds for name in one.members}
-        first = sorted(described, key=lambda name: name not in before)
-        self._admit({name: described[name] for name in first}, self.federation.present())
 
     def run(self) -> None:
         parameters, rounds = self.terms.parameters, self.progress.rounds
@@ -115,7 +108,7 @@ class _Training:
         for tree in self.progress.trees:
             self._note(tree)
         while len(rounds) < parameters.rounds:
-            if stopping and rounds and rounds_since_best(rounds) >= stopping:
+            if stopping and rounds and rounds[-1].number - best_round(rounds) >= stopping:
                 break
             self._round(len(rounds))
 
@@ -131,10 +124,11 @@ class _Training:
             if missing := {name: session for name, session in self._ready.items() if name not in knows}:
                 asked = {"members": missing, "sessions": missing, "check": check_empty}
                 knows |= set(self.federation.ask("learn", Content(said), **asked))
-        for name, sentence in self._left_out.items():
+        for name, sentence in self.admission.left_out.items():
             self.federation.exclude(name, sentence)
         traffic = [end - begin for end, begin in zip(self.federation.traffic, before, strict=True)]
         self.beginning.record(beside_event(traffic, time.monotonic() - began))
+        self.beginning.note_losses()
 
     def _round(self, number: int) -> None:
         began, losses, before = time.monotonic(), len(self.federation.losses), self.federation.traffic
@@ -160,6 +154,7 @@ class _Training:
         rows = sum(self._described[name]["rows"] for name in batch.survivors)
         record = Round(number, batch.survivors, lost, cut_short, rows, received, sent, seconds, loss, disputed)
         self.beginning.record(round_event(record, trees))
+        self.beginning.note_losses()
         self.beginning.said(tree=number + 1, members=len(batch.survivors), received=received, loss=loss)
 
     def _tree(self, batch: SecureBatch, number: int, output: int, sums: list[Sum]) -> tuple[Tree, bool]:
@@ -217,18 +212,20 @@ class _Training:
             return None
         there = self.federation.present()
         said = describe(self.federation, self.agreement, sessions=there)
-        self._described = {name: one for name, one in said.items() if self._has_fitting_labels(one)}
+        self._described = self.admission.admit_each(said)
         self._known = {name: there[name] for name in self._described if name in there}
-        for name in said.keys() - self._described.keys():
-            self._leave_out(name)
-        roster = chosen(self._described, selection, number)
-        if len(roster) < selection.owners:
-            raise TooFewMembers(
-                f"{len(roster)} owners have rows where {selection.owners} a round are asked for; start others "
-                "again, or ask for fewer"
-            )
-        self.terms.require_rows(rows_in_all({name: self._described[name] for name in roster}))
-        return roster
+        while True:
+            roster = chosen(self._described, selection, number)
+            if len(roster) < selection.owners:
+                raise TooFewMembers(
+                    f"{len(roster)} owners have rows where {selection.owners} a round are asked for; start others "
+                    "again, or ask for fewer"
+                )
+            if rows_in_all({name: self._described[name] for name in roster}) <= self.terms.rows:
+                return roster
+            most = largest(self._described, roster)
+            self.admission.leave_out(most)
+            del self._described[most]
 
     def _bring_up_to_date(self, roster: Collection[str]) -> None:
         """Tell the trees there are to everybody of the roster who does not know them."""
@@ -253,35 +250,15 @@ class _Training:
         return {name: session for name, session in self._ready.items() if there.get(name) == session}
 
     def _meet(self, names: Sequence[str], there: Mapping[str, str]) -> None:
-        """Ask those who are new what they have."""
-        if names:
-            self._admit(describe(self.federation, self.agreement, members=names, sessions=there), there)
-
-    def _admit(self, said: Described, there: Mapping[str, str]) -> None:
-        """Take in those with whom no sum can overflow; with any other nothing is summed."""
-        others = {name: one for name, one in self._described.items() if name not in said}
-        rows = rows_in_all(others)
-        for name, one in said.items():
-            self._known[name] = there.get(name, "")
-            its_rows = rows_in_all({name: one})
-            if rows + its_rows <= self.terms.rows and self._has_fitting_labels(one):
-                others[name], rows = one, rows + its_rows
-                self._left_out.pop(name, None)
-            else:
-                self._leave_out(name)
-        self._described = others
-
-    def _leave_out(self, name: str) -> None:
-        if name not in self._left_out:
-            self._left_out[name] = (
-                f"'{name}' came when the training had begun, with more rows or other labels than were declared for "
-                "all; start the training anew with all owners"
-            )
-            self.federation.losses.append(Loss(name, "describe", self._left_out[name]))
-
-    def _has_fitting_labels(self, description: Mapping) -> bool:
-        low, high = description.get("label_range") or self.terms.label_range
-        return self.terms.label_range[0] <= low and high <= self.terms.label_range[1]
+        """Ask those who are new what they have; with whom sums could overflow, nothing is summed."""
+        if not names:
+            return
+        said = describe(self.federation, self.agreement, members=names, sessions=there)
+        self._known |= {name: there[name] for name in said}
+        if self.agreement.selection:
+            self._described |= self.admission.admit_each(said)
+        else:
+            self._described = self.admission.admit(said, self._described)
 
 
 def _pieces(trees: Sequence[Tree], first: int) -> Iterator[tuple[int, list[dict]]]:

@@ -28,8 +28,14 @@ class Rehearsal:
 
     timeout = patience = 0.0
 
-    def __init__(self, owners: dict, *, loses: Loses = lambda number, step, name: False, hears: bool = False):
-        """`hears`: who is lost has heard what it was asked, and only its answer does not come."""
+    def __init__(
+        self, owners: dict, *, loses: Loses = lambda number, step, name: False, hears: bool = False, roster: int = 0
+    ):
+        """`hears`: who is lost has heard what it was asked, and only its answer does not come.
+
+        `roster` is the fewest that a sum may be asked of; all unless told.
+        """
+        self.roster = roster
         self.owners, self.loses, self.hears = owners, loses, hears
         self.members = tuple(sorted(owners))
         self.threshold = least_survivors(len(owners))
@@ -49,6 +55,7 @@ class Rehearsal:
             members=self.members,
             threshold=self.threshold,
             run=self.run,
+            roster=self.roster,
         )
         return Answering(member, self.owners[name].answers, self.owners[name].sums, "aggregator")
 

@@ -84,7 +84,8 @@ def test_another_model_is_refused(owned, lie, settings):
                 said, known = content.document | lie, self.owners["a"]
                 # Of so many trees as it says, in truth.
                 kept = known._grown[: said["trees"]] if type(said["trees"]) is int else known._grown
-                text = text_of_trees(agreed, known._prepared.terms, content.document["scores"], kept)
+                scores = said["scores"] if len(said["scores"]) == 3 else content.document["scores"]
+                text = text_of_trees(agreed, known._prepared.terms, scores, kept)
                 content = Content({**said, "digest": lie.get("digest", digest_of(text))})
             return super().ask(question, content, **about)
 
@@ -106,3 +107,11 @@ def test_who_is_lost_while_the_model_is_told_is_told_once_more(owned):
         progress = train(lost, agreed, teaches=True)
         assert lost.losses, at
         assert {one.model for one in owners.values()} == {trained_text(agreed, progress)}, at
+
+
+def test_an_aggregator_that_ends_before_all_rounds_teaches_nobody(owned):
+    agreed, owners = owned(rounds=4)
+    fewer = agreed.model_copy(update={"parameters": agreed.parameters.model_copy(update={"rounds": 3})})
+    with pytest.raises(InvalidInput, match="do not trust it"):
+        train(Rehearsal(owners), fewer, teaches=True)
+    assert all(one.model is None for one in owners.values())
