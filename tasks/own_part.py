@@ -157,7 +157,8 @@ def announce(member: Member, request: Request) -> dict:
     part = _part(member, schema)
     record = write_holding(member.store / "owners", member.name, part)
     digest = _public_digest(member, record.digest)
-    noted = asdict(record) | {"path": str(record.path), "columns": list(record.columns)}
+    # By its name alone: a store may be moved.
+    noted = asdict(record) | {"path": record.path.name, "columns": list(record.columns)}
     create_once(_announced(member, digest), json.dumps(noted).encode())
     return {
         "columns": list(record.columns),
@@ -330,7 +331,8 @@ def _holding(member: Member, request: Request) -> dict:
     asked = list(request.agreement.get("columns", {}).get(member.name, ()))
     if asked != noted["columns"]:
         raise Refused(f"owner '{member.name}' announced other columns than the ones asked for; start the run again")
-    return asdict(HoldingRecord(**noted))
+    path = member.store / "owners" / member.name / Path(noted["path"]).name
+    return asdict(HoldingRecord(**noted | {"path": str(path)}))
 
 
 def _announced(member: Member, digest: str) -> Path:

@@ -45,8 +45,11 @@ SCALES = (
 )
 """Words that have an order, lowest first."""
 
-COMMA_NUMBER = r"^\s*[-+]?(\d+|\d{1,3}(\.\d{3})+),\d+\s*$"
-"""As half of Europe writes it: 1.234,5."""
+COMMA_NUMBER = r"^\s*[-+]?((\d+|\d{1,3}(\.\d{3})+),\d+|\d{1,3}(,\d{3})+\.\d+)\s*$"
+"""As half of Europe writes it, 1.234,5, and others do, 1,234.5; of 1,234 nobody can tell which."""
+
+MOST_WORDS, LONGEST_WORD = 5, 12
+"""Different words among numbers, and their letters, that a note quotes."""
 
 AGE_BANDS = (18, 35, 50, 65)
 FEW = 20
@@ -210,6 +213,12 @@ def _share(column: pa.ChunkedArray, pattern: str) -> float:
     return pc.mean(pc.match_substring_regex(column, pattern)).as_py() or 0.0
 
 
+def _others(column: pa.ChunkedArray, pattern: str) -> list[str]:
+    """The different texts that are not of a pattern."""
+    written = column.drop_null()
+    return pc.unique(pc.filter(written, pc.invert(pc.match_substring_regex(written, pattern)))).to_pylist()
+
+
 def _feature(name: str, column: pa.ChunkedArray, notes: list[str]) -> Feature | None:
     distinct = pc.count_distinct(column).as_py()
     if is_number(column):
@@ -218,13 +227,17 @@ def _feature(name: str, column: pa.ChunkedArray, notes: list[str]) -> Feature | 
         return Feature()
     are_names = distinct > max(FEW, min(len(column) // 10, MOST_CATEGORIES))
     if is_text(column):
-        if _share(column, NUMBER) > (0.5 if are_names else 0.9):
-            others = pc.filter(column.drop_null(), pc.invert(pc.match_substring_regex(column.drop_null(), NUMBER)))
-            words = listed([value for value, _ in Counter(others.to_pylist()).most_common(5)])
-            notes.append(f"'{name}' is taken for a number; leave empty what is none, or correct it: {words}")
+        numbers, others = _share(column, NUMBER), _others(column, NUMBER)
+        # Few words among many numbers stand for what is missing; many are not quoted, as they may be about people.
+        few = len(others) <= MOST_WORDS and all(len(word) <= LONGEST_WORD for word in others)
+        if numbers > (0.5 if are_names and few else 0.9):
+            which = (
+                listed(others) if few else f"{round((1 - numbers) * (len(column) - column.null_count))} of its values"
+            )
+            notes.append(f"'{name}' is taken for a number; leave empty what is none, or correct it: {which}")
             return Feature()
         if _share(column, COMMA_NUMBER) > 0.9:
-            notes.append(f"'{name}' is left out: its numbers have commas; write points instead, and draft again")
+            notes.append(f"'{name}' is left out: its numbers have commas; write them as 12345.6, and draft again")
             return None
     if are_names:
         notes.append(f"'{name}' is left out: {distinct} different texts are names, not categories")

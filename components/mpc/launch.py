@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
@@ -212,10 +212,15 @@ def _start(job: Job, command: Sequence[str]) -> _Child:
 
 
 def _listen(child: _Child, said: Queue) -> None:
-    with child.process.stdout as lines:
-        for line in lines:
-            said.put((child, json.loads(line)))
-    said.put((child, None))
+    try:
+        with child.process.stdout as lines:
+            for line in lines:
+                # What something printed before it could be kept apart, or half a line of a process that was killed.
+                with suppress(ValueError):
+                    if isinstance(event := json.loads(line), dict) and "event" in event:
+                        said.put((child, event))
+    finally:
+        said.put((child, None))
 
 
 def _follow(

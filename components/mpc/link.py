@@ -118,6 +118,7 @@ class Writer:
         self._writing = threading.Lock()
         self._last = time.monotonic()
         self._ending: Kind | None = None
+        self._is_all_sent = False
         self.broken = False
         connection.settimeout(None)
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -156,8 +157,13 @@ class Writer:
         return not self.broken and not self._thread.is_alive()
 
     def give_up(self, reason: str) -> None:
-        """Say why nothing more will come, in place of what is queued, without waiting for it to be heard."""
+        """Say why nothing more will come, in place of what is queued, without waiting for it to be heard.
+
+        Where all was sent there is nothing more to say, and the other end, which may be gone, is no longer waited for.
+        """
         self._finish(Kind.ABORT, reason.encode(), drop=True)
+        if self._is_all_sent:
+            self.cut()
 
     def abort(self, reason: str, *, patience: float) -> None:
         """Say why nothing more will come, in place of what is queued, and end the connection."""
@@ -204,7 +210,10 @@ class Writer:
                     self._waiting -= sum(HEADER.size + len(content) for _, content in frames)
                     self._changed.notify_all()
                 if ending == Kind.END:
-                    self._taken()
+                    self._is_all_sent = True
+                    # Somebody may have given up before it could be seen that all was sent.
+                    if self._ending == Kind.END:
+                        self._taken()
                 if ending:
                     return
         except (OSError, LinkLost):

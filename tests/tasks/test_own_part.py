@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import Event
 
 import pyarrow as pa
@@ -25,6 +26,7 @@ from tasks.own_part import (
     Needs,
     Refused,
     Request,
+    _holding,
     announce,
     folder_of,
     public_answer,
@@ -322,3 +324,14 @@ def test_a_model_is_never_part_of_an_answer(tmp_path):
             "document": public,
             "counts": {"rounds": 3},
         }
+
+
+def test_a_store_that_was_moved_is_found_where_it_is(machine, schema, tmp_path):
+    folder = machine()
+    said = announce(read_member(folder), asked(schema))
+    (tmp_path / "moved").mkdir()
+    member = read_member(folder.rename(tmp_path / "moved" / folder.name))
+    agreement = {"columns": {member.name: said["columns"]}}
+    holding = _holding(member, asked(schema, "grow", part=said["digest"], agreement=agreement))
+    assert Path(holding["path"]).is_relative_to(tmp_path / "moved")
+    assert Path(holding["path"]).exists()

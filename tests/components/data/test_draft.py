@@ -162,17 +162,31 @@ def test_what_may_be_a_code_and_what_is_spelt_in_two_ways_is_said(visits):
     assert any("'severity'" in note and "'Severe'" in note and "alike" in note for note in draft.notes)
 
 
-@pytest.mark.parametrize(("share", "kind"), [(0.05, "numeric"), (0.4, "numeric"), (0.7, None)])
-def test_numbers_among_words_stay_numbers_and_the_words_are_named(visits, share, kind):
+@pytest.mark.parametrize(
+    ("share", "word", "kind"),
+    [(0.05, "n.a.", "numeric"), (0.4, "n.a.", "numeric"), (0.7, "lost {}", None), (0.4, "Jane Doe {}, called", None)],
+)
+def test_numbers_among_words_stay_numbers_and_few_words_are_named(visits, share, word, kind):
     rng = np.random.default_rng(0)
-    words = [f"lost {n}" if share > 0.5 else "n.a." for n in range(400)]
+    words = [word.format(n) for n in range(400)]
     values = np.where(rng.random(400) < share, words, [f"{value:.3f}" for value in rng.normal(5, 1, 400)])
     draft = draft_schema(visits.append_column("lab", pa.array(values)), "t")
     assert getattr(draft.schema.features.get("lab"), "kind", None) == kind
     assert kind is None or any("'lab'" in note and "'n.a.'" in note for note in draft.notes)
+    assert not any("Jane Doe" in note for note in draft.notes)
 
 
-@pytest.mark.parametrize("values", [["82,9", "1.060,25", "-0,5"], [f"{n},{n % 7}" for n in range(300)]])
+def test_many_words_among_more_numbers_are_counted(visits):
+    values = [f"Jane Doe {n}" if n % 20 == 0 else f"{n}.5" for n in range(400)]
+    draft = draft_schema(visits.append_column("lab", pa.array(values)), "t")
+    assert draft.schema.features["lab"].kind == "numeric"
+    assert any("'lab'" in note and "20 of its values" in note for note in draft.notes)
+    assert not any("Jane Doe" in note for note in draft.notes)
+
+
+@pytest.mark.parametrize(
+    "values", [["82,9", "1.060,25", "-0,5"], ["1,234", "12,345.6"], [f"{n},{n % 7}" for n in range(300)]]
+)
 def test_numbers_with_commas_are_told_apart_from_names(visits, values):
     column = pa.array([values[n % len(values)] for n in range(400)])
     draft = draft_schema(visits.append_column("weight_kg", column), "t")

@@ -231,3 +231,11 @@ def test_values_of_one_owner_are_nowhere_else(vectors, tmp_path):
 def test_only_programs_are_found(name):
     with pytest.raises(InvalidInput, match="@program"):
         find_program(name)
+
+
+@pytest.mark.parametrize("prints", ["hello", '{"event": "prog', "[1]", "{}"])
+def test_what_is_no_report_of_a_member_keeps_nobody_waiting(tmp_path, prints):
+    command = (sys.executable, "-c", f"import sys; sys.stdout.write({prints!r} + chr(10)); sys.exit(3)")
+    job = Job(program="x", parties=tmp_path, name="hospital", agreement={}, folder=tmp_path / "hospital")
+    with pytest.raises(PartyLost, match="exit code 3"):
+        run_party(job, command=command)

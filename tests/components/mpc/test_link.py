@@ -77,3 +77,18 @@ def test_silence_and_an_end_without_a_word_are_told_apart(pair):
     pair[0].close()
     with pytest.raises(LinkLost, match="closed"):
         link.read_frame(pair[1])
+
+
+def test_who_gives_up_waits_no_longer_for_an_end_that_took_all(pair):
+    """Where the other end holds more than it reads, and is gone, it never says that it has taken the last."""
+    writer, ended = Writer(pair[0], heartbeat=1, lost=lambda reason: None), []
+    writer.send(memoryview(b"all there is"), direct=False)
+    thread = threading.Thread(target=lambda: ended.append(writer.end(patience=None)))
+    thread.start()
+    while link.read_frame(pair[1]).kind != Kind.END:
+        pass
+    thread.join(0.5)
+    assert thread.is_alive()
+    writer.give_up("another party is lost")
+    thread.join(20)
+    assert ended == [False]
