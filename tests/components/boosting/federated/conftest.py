@@ -132,6 +132,22 @@ def joint(people, people_schema):
     return make
 
 
+NAMES = ("a", "b", "c")
+
+
+@pytest.fixture
+def owned(agreement, joint):
+    """A function that gives an agreement, each owner's rows, and owners made of them anew at every call."""
+
+    def make(kind: str = "binary", **settings):
+        table = joint(500, kind=kind)
+        parts = dict(zip(NAMES, dealt(table, 3), strict=True))
+        agreed = agreement(table.schema, **{"rounds": 2, "max_depth": 2, "max_bin": 8, **settings})
+        return agreed, parts, lambda: {name: RowsOfOwner(agreed, part, seed=1) for name, part in parts.items()}
+
+    return make
+
+
 def parts_of(agreement: Agreement, table: Table) -> list[Table]:
     """Training and selection rows."""
     codes = split_of(table.person, agreement.salt, agreement.shares)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from components.federated import Content, SecureBatch, least_survivors
+from components.boosting.federated import Agreement, train
+from components.federated import Content, SecureBatch, TooFewMembers, least_survivors
 from components.federated.answering import Answering
 from components.federated.federation import Loss
 from components.federated.identity import issued
@@ -115,6 +116,15 @@ class Rehearsal:
             self.losses.append(Loss(name, step, f"'{name}' is lost"))
             return True
         return False
+
+
+def rehearsed(agreed: Agreement, owners: dict, *, loses=lambda number, step, name: False, hears=False, **options):
+    """A training, or None where too few were left, and the rehearsal."""
+    rehearsal = Rehearsal(owners, loses=loses, hears=hears)
+    try:
+        return train(rehearsal, agreed, batches=rehearsal.batch, **options), rehearsal
+    except TooFewMembers:
+        return None, rehearsal
 
 
 def show_one_owner(*opened: list) -> bool:
