@@ -2,7 +2,8 @@
 
 Files are an MLflow model from code (`published_model.py`), with the artifact, the sealed bundle and the leakage report
 beside it. Nothing of it is secret, and nothing of it is run by Troth: both files are read as data and held to the
-digests in the tags.
+digests in the tags. A store that does not answer says nothing of a file: an error, where a file of another
+digest is none.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import mlflow.pyfunc
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
+from mlflow.artifacts import download_artifacts, list_artifacts
 from mlflow.entities import LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
@@ -36,6 +37,10 @@ FILES = {ARTIFACT: "artifacts/encrypted.npz", BUNDLE: "artifacts/bundle.sealed"}
 
 _CODE = Path(__file__).with_name("published_model.py")
 _PAGE = 1000
+
+
+class FilesAway(ConnectionError):
+    """The store of artifacts does not say what it has, which may pass."""
 
 
 def users_of(client: MlflowClient, model: str | None = None) -> list[RegisteredModel]:
@@ -102,7 +107,13 @@ def _save(path: Path, places: Mapping[str, str], *, model: Model, metadata: dict
 
 
 def read_file(client: MlflowClient, settings: Settings, version: ModelVersion, tag: str) -> bytes | None:
-    """The file that the tag names the digest of; None where it is missing or another."""
+    """The file that the tag names the digest of; None where it is missing or another.
+
+    Raises
+    ------
+    FilesAway
+        The store does not answer, or has the file and does not hand it out.
+    """
     location = client.get_model_version_download_uri(version.name, str(version.version))
     stores = settings.published
     with tempfile.TemporaryDirectory() as folder:
@@ -114,6 +125,21 @@ def read_file(client: MlflowClient, settings: Settings, version: ModelVersion, t
                 registry_uri=stores.registry_uri,
             )
             content = Path(path).read_bytes()
-        except (OSError, MlflowException):
-            return None
+        except (OSError, MlflowException) as error:
+            if _is_missing(location, FILES[tag], stores.tracking_uri):
+                return None
+            # The error itself may name an address with a password.
+            raise FilesAway(
+                f"{FILES[tag]} of version {version.version} of {version.name} cannot be fetched "
+                f"({type(error).__name__}); see that the store of artifacts answers, then try again"
+            ) from None
     return content if hashlib.sha256(content).hexdigest() == version.tags.get(tag) else None
+
+
+def _is_missing(location: str, file: str, tracking_uri: str) -> bool:
+    """Whether the store answers and says that it has no such file: stores' own errors do not tell this from silence."""
+    try:
+        found = list_artifacts(artifact_uri=f"{location}/{Path(file).parent}", tracking_uri=tracking_uri)
+    except (OSError, MlflowException):
+        return False
+    return Path(file).name not in {Path(one.path).name for one in found}

@@ -2,7 +2,8 @@
 
 A version says in its tags what it was made of and how; the alias `live` says which one is answered with, `previous`
 which was before. Publishing what is live already changes nothing, and what was live before is taken up again and not
-made anew, so a crash, a retry and a rollback all end where they should. One publication of a model at a time.
+made anew, so a crash, a retry and a rollback all end where they should. One publication of a model at a time. Everybody
+is tried, and who could not be published for is named at the end.
 
 The server can write where it reads, so nothing in the store is taken at its word: for whom, and how, stands in the
 proxy's list of users, and a version is taken up again only where the proxy signed its bundle for just that.
@@ -10,9 +11,11 @@ proxy's list of users, and a version is taken up again only where the proxy sign
 
 import hashlib
 import json
+import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mlflow import MlflowClient
@@ -24,10 +27,11 @@ from components.encryption.bundle import Terms, live_word, make_bundle, proxy_ke
 from components.encryption.enrolment import Enrolled, Scheme
 from components.encryption.refusal import Malformed, WrongKey
 from components.errors import InvalidInput
+from components.secret_file import create_once
 from tasks.leakage import measured_leakage, summary
 from tasks.loader import LoadedModel, champion_of
 from tasks.locks import waiting
-from tasks.proxy import enrolment_of, former_grid, keep_grid, master_of
+from tasks.proxy import enrolment_of, former_grid, keep_grid, master_of, renew_master
 from tasks.publication_store import (
     ARTIFACT,
     BUNDLE,
@@ -47,8 +51,10 @@ from tasks.publication_store import (
     SOURCE_DIGEST,
     STATE,
     USER,
+    FilesAway,
     read_file,
     store_version,
+    users_of,
     versions_of,
 )
 from tasks.registry_artifact import text_digest
@@ -72,6 +78,15 @@ class Published:
     changed: bool
 
 
+class NotPublished(InvalidInput):
+    """What could not be published; `failed`: model and user → why."""
+
+    def __init__(self, failed: Mapping[tuple[str, str], str]) -> None:
+        self.failed = dict(failed)
+        told = "; ".join(f"{model} for {user} ({why})" for (model, user), why in failed.items())
+        super().__init__(f"not published: {told}; everything else is, so put these right and say the same again")
+
+
 def publish_champion(
     client: MlflowClient,
     settings: Settings,
@@ -88,13 +103,15 @@ def publish_champion(
     Raises
     ------
     InvalidInput
-        There is no champion that the ledger vouches for, a wanted user has no keys that are good, or the model cannot
-        be encrypted so. Users before the one that failed have the new version, the others the old one.
+        There is no champion that the ledger vouches for, or a wanted user has no keys that are good.
+    NotPublished
+        The model cannot be encrypted so for some users, who have the old version; the others have the new one. Where a
+        store failed it is the cause of the store's own error, which whoever runs this may know how to wait for.
     """
     check_reachable(settings.published)
     store, wanted = client_of(settings.published), wanted or {}
     with waiting(settings, _lock(model)):
-        enrolled, done = active_users(settings, wanted), []
+        enrolled, done, failed = active_users(settings, wanted), [], {}
         for one in enrolment_of(settings).users():
             if one.revoked and model in one.models:
                 _withdraw(store, settings, model, one.user)
@@ -108,29 +125,112 @@ def publish_champion(
             raise InvalidInput(f"model '{model}' is a language model; only models of tables can be encrypted")
         master = master_of(settings) if schemes else b""
         for user, scheme in sorted(schemes.items()):
-            if made := _publish(store, settings, champion, enrolled[user], scheme, master):
+            try:
+                made = _publish(store, settings, champion, enrolled[user], scheme, master)
+            except Exception as error:
+                failed[user] = error
+                continue
+            if made:
                 done.append(made)
                 tell(made)
+    if failed:
+        told = NotPublished({(model, user): _why(error) for user, error in failed.items()})
+        if others := [error for error in failed.values() if not isinstance(error, InvalidInput)]:
+            told.__cause__ = others[0].__cause__ or others[0].__context__
+            raise others[0] from told
+        raise told
     return done
 
 
-def republish(client: MlflowClient, settings: Settings, user: str) -> list[Published]:
-    """All of a user's models again, as after a rotation; nobody else's."""
-    models = sorted(enrolment_of(settings).find(user).models)
-    return [one for model in models for one in publish_champion(client, settings, model, only=user)]
+def republish(
+    client: MlflowClient, settings: Settings, *users: str, tell: Callable[[Published], None] = lambda one: None
+) -> list[Published]:
+    """All models of users whose keys were renewed, and nobody else's.
+
+    What cannot be published is taken out of service: it would go on under the keys before, which may be a thief's.
+
+    Raises
+    ------
+    NotPublished
+        Some could not be; all were tried.
+    """
+    store, done, failed = client_of(settings.published), [], {}
+    asked = {user: sorted(enrolment_of(settings).find(user).models) for user in users}
+    for user, model in ((user, model) for user, models in asked.items() for model in models):
+        try:
+            done += publish_champion(client, settings, model, only=user, tell=tell)
+        except Exception as error:
+            told = error if isinstance(error, NotPublished) else error.__cause__
+            why = told.failed[model, user] if isinstance(told, NotPublished) else _why(error)
+            try:
+                _end(store, settings, model, user)
+                failed[model, user] = f"{why}; out of service until then"
+            except Exception as left:
+                failed[model, user] = f"{why}; the keys before are still answered: {_why(left)}"
+    if failed:
+        raise NotPublished(failed)
+    return done
+
+
+def last_epoch(settings: Settings, user: str) -> int:
+    """The last epoch of a user that the registry knows, 0 where it knows none.
+
+    The list of users may be one from a backup. What the registry says can only raise an epoch, by a billion at most.
+    """
+    check_reachable(settings.published)
+    store = client_of(settings.published)
+    names = [one.name for one in users_of(store) if one.tags.get(USER) == user]
+    told = (version.tags.get(EPOCH, "") for name in names for version in versions_of(store, name))
+    return max((int(epoch) for epoch in told if re.fullmatch("[0-9]{1,9}", epoch)), default=0)
+
+
+def begin_renewal(settings: Settings) -> dict[str, int]:
+    """A new master secret; the epochs, by user, of the keys that end with the old one."""
+    path, epochs = _renewal(settings), {user: one.epoch for user, one in active_users(settings).items()}
+    renew_master(settings)
+    path.unlink(missing_ok=True)
+    create_once(path, json.dumps({"proxy": _proxy(settings), "epochs": epochs}).encode())
+    return epochs
+
+
+def begun_renewal(settings: Settings) -> dict[str, int] | None:
+    """What `begin_renewal` returned, where a renewal under the present master secret was not ended."""
+    if not (path := _renewal(settings)).exists():
+        return None
+    begun = json.loads(path.read_text())
+    return begun["epochs"] if begun["proxy"] == _proxy(settings) else None
+
+
+def end_renewal(settings: Settings) -> None:
+    """Nothing is left under the old master secret."""
+    _renewal(settings).unlink(missing_ok=True)
 
 
 def withdraw(settings: Settings, user: str) -> list[str]:
     """Take a revoked user's models out of service, those too that are on their way; their names."""
     check_reachable(settings.published)
-    store, names = client_of(settings.published), []
-    for model in sorted(enrolment_of(settings).find(user).models):
+    store, live = client_of(settings.published), settings.publishing.live
+    # A list of users from a backup does not know what was published since.
+    known = [one.tags[OF] for one in users_of(store) if one.tags.get(USER) == user and live in one.aliases]
+    models = sorted({*enrolment_of(settings).find(user).models, *known})
+    # At once; a publication for many users holds the lock for minutes.
+    for model in models:
+        _end(store, settings, model, user)
+    names = []
+    for model in models:
         with waiting(settings, _lock(model)):
             names.append(_withdraw(store, settings, model, user))
     return names
 
 
 def _withdraw(store: MlflowClient, settings: Settings, model: str, user: str) -> str:
+    name = _end(store, settings, model, user)
+    enrolment_of(settings).withdrawn(user, model)
+    return name
+
+
+def _end(store: MlflowClient, settings: Settings, model: str, user: str) -> str:
+    """Take a user's model out of service; its name in the registry. The list of users keeps what is to be done."""
     name = settings.publishing.models.format(model=model, user=user)
     try:
         store.set_registered_model_tag(name, STATE, REVOKED)
@@ -138,7 +238,6 @@ def _withdraw(store: MlflowClient, settings: Settings, model: str, user: str) ->
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-    enrolment_of(settings).withdrawn(user, model)
     return name
 
 
@@ -189,6 +288,10 @@ def _publish(
     store.set_registered_model_tag(name, CHANGE, str(serial))
     changed = _point(store, settings, name, str(version.version))
     store.set_registered_model_tag(name, STATE, LIVE)
+    if enrolment_of(settings).find(user.user).revoked:
+        # Whoever revoked the user meanwhile may have come before this tag, and waits for the lock.
+        _end(store, settings, champion.name, user.user)
+        return None
     return Published(
         model=champion.name,
         user=user.user,
@@ -270,6 +373,21 @@ def _ensure(store: MlflowClient, name: str, tags: dict[str, str]) -> None:
             raise
         if not tags.items() <= store.get_registered_model(name).tags.items():
             raise InvalidInput(f"registered model '{name}' holds something else; change publishing.models") from None
+
+
+def _why(error: Exception) -> str:
+    """What an exception says, on one line; of a store's, which may be long, the beginning."""
+    said = " ".join(str(error).split())
+    return said if isinstance(error, InvalidInput | FilesAway) else f"{type(error).__name__}: {said[:200]}"
+
+
+def _proxy(settings: Settings) -> str:
+    """The public half of what the master secret signs with, which tells master secrets apart."""
+    return proxy_key(master_of(settings)).public_key().public_bytes_raw().hex()
+
+
+def _renewal(settings: Settings) -> Path:
+    return Path(settings.publishing.users).with_name("renewal.json")
 
 
 def _lock(model: str) -> str:

@@ -17,6 +17,7 @@ def scores_of(model: str, data: Path, *, keys: Path | None, server: str | None, 
     InvalidInput
         Keys are missing or do not fit, the rows are not the model's, or the server refuses.
     """
+    from components.data.frame import features_of, unfamiliar
     from components.data.reading import read_rows, readable
     from components.encryption.client import EncryptedModelClient
     from components.encryption.user import read_grant, read_user
@@ -35,4 +36,6 @@ def scores_of(model: str, data: Path, *, keys: Path | None, server: str | None, 
         schema, terms = opened.schema, opened.terms
         errors.print(f"asking in mode {terms.mode}, with keys of epoch {terms.epoch}", style="dim", soft_wrap=True)
         rows = read_rows(data, schema).to_pandas()
+        for sentence in unfamiliar(features_of(rows, schema, model=model)):
+            errors.print(f"warning: {sentence}", style="yellow", markup=False, soft_wrap=True)
         return schema, rows, client.predict(rows)

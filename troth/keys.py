@@ -31,8 +31,11 @@ def new(
     from troth.destination import folder_at
     from troth.terminal import console
 
-    folder = folder_at(folder or Path(user))
-    make_user(folder, user, passphrase=_passphrase(twice=True) if passphrase else None)
+    folder = folder or Path(user)
+    if not folder.exists():
+        folder_at(folder.parent)
+        folder.mkdir(mode=0o700)
+    make_user(folder_at(folder), user, passphrase=_passphrase(twice=True) if passphrase else None)
     console.print(f"made the keys of '{user}' in {folder}; nobody else may have them", markup=False, soft_wrap=True)
     console.print(
         f"give {folder / CARD_FILE} to the proxy, so that it is sure whose it is", markup=False, soft_wrap=True
@@ -55,18 +58,19 @@ def issue(
     from components.encryption.user import GRANT_FILE, read_card
     from components.errors import InvalidInput
     from troth.destination import destination
-    from troth.session import proxy
-
-    settings = proxy()
-    from tasks.proxy import enrolment_of, grant_for
-    from troth.terminal import console
+    from troth.session import prepared
 
     given = read_card(card)
     if given.user != user:
         raise InvalidInput(f"{card} is the card of '{given.user}', not of '{user}'; ask for the right one")
+    settings = prepared(published=True)
+    from tasks.proxy import enrolment_of, grant_for
+    from tasks.publications import last_epoch
+    from troth.terminal import console
+
     out = destination(out or Path(f"{user}.grant"))
     grant = grant_for(settings, user)
-    made = enrolment_of(settings).issue(given, days=days)
+    made = enrolment_of(settings).issue(given, days=days, after=last_epoch(settings, user))
     out.write_text(grant.text())
     console.print(f"'{user}' has keys of epoch {made.epoch}, good until {_date(made.expires)}", markup=False)
     where = f"give {out} to the user, as {GRANT_FILE} beside the keys"
@@ -115,13 +119,13 @@ def rotate(user: User, days: Days = 365) -> None:
 
     settings, client = stores()
     from tasks.proxy import enrolment_of
-    from tasks.publications import republish
+    from tasks.publications import last_epoch, republish
     from troth.published import show_published
     from troth.terminal import console
 
-    made = enrolment_of(settings).rotate(user, days=days)
+    made = enrolment_of(settings).rotate(user, days=days, after=last_epoch(settings, user))
     console.print(f"'{user}' has keys of epoch {made.epoch}, good until {_date(made.expires)}", markup=False)
-    show_published(republish(client, settings, user))
+    republish(client, settings, user, tell=lambda one: show_published([one]))
 
 
 @app.command()
@@ -149,11 +153,18 @@ def revoke(user: User) -> None:
 @app.command("renew-master")
 def renew_master(
     out: Annotated[Path, typer.Option(help="A folder for everybody's new grants.")],
-    days: Days = 365,
+    days: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=36500, help="How long the keys are good for; as long as the old ones unless told."),
+    ] = None,
+    anew: Annotated[
+        bool, typer.Option(help="Replace the secret once more, though an earlier renewal is not finished.")
+    ] = False,
 ) -> None:
     """Replace a master secret that was stolen: new keys for everybody, and everything published again.
 
-    Users need their new grants, by a way that the thief does not control. Where it was cut short, say it again.
+    Users need their new grants, by a way that the thief does not control. Where it was cut short or something failed,
+    say it again: it goes on under the secret that was made. Was that one stolen too, add --anew.
 
     **Example**
 
@@ -164,19 +175,23 @@ def renew_master(
 
     settings, client = stores()
     from tasks.proxy import enrolment_of, grant_for
-    from tasks.proxy import renew_master as renew
-    from tasks.publications import active_users, republish
+    from tasks.publications import active_users, begin_renewal, begun_renewal, end_renewal, last_epoch, republish
     from troth.published import show_published
     from troth.terminal import console
 
-    out, users = folder_at(out), active_users(settings)
-    renew(settings)
-    for user in users:
-        enrolment_of(settings).rotate(user, days=days)
+    out, before = folder_at(out), None if anew else begun_renewal(settings)
+    if before is None:
+        before = begin_renewal(settings)
+    else:
+        console.print("going on under the master secret that was made before; --anew makes another", soft_wrap=True)
+    users = active_users(settings)
+    for user, one in users.items():
+        if one.epoch <= before.get(user, 0):
+            enrolment_of(settings).rotate(user, days=days, after=last_epoch(settings, user))
         (out / f"{user}.grant").write_text(grant_for(settings, user).text())
     console.print(f"give everyone the grant in {out}, as user.grant beside the keys", markup=False, soft_wrap=True)
-    for user in users:
-        show_published(republish(client, settings, user))
+    republish(client, settings, *users, tell=lambda one: show_published([one]))
+    end_renewal(settings)
 
 
 def passphrase_for(folder: Path) -> str | None:

@@ -92,13 +92,17 @@ class Enrolment:
                 return one
         raise _unknown(user)
 
-    def issue(self, card: Card, *, days: float, now: float | None = None) -> Enrolled:
+    def issue(self, card: Card, *, days: float, after: int = 0, now: float | None = None) -> Enrolled:
         """Enrol a user, or one who was revoked again, at the next epoch; the same card again changes nothing.
+
+        `after` is the last epoch that is known elsewhere, which a list restored from a backup may have forgotten: keys
+        of an epoch are derived, and those of a used one would be the old ones.
 
         Raises
         ------
         InvalidInput
-            The user is there with another card.
+            The user is there with another card, or is revoked and has models that were not withdrawn yet, which a thief
+            of the old keys could ask for ever.
         """
         require_name(card.user)
         now = time.time() if now is None else now
@@ -110,13 +114,18 @@ class Enrolment:
                 raise InvalidInput(
                     f"user '{card.user}' has keys on another card; if the user made new keys, revoke the old ones first"
                 )
-            # Models that a revocation has not come to yet are published anew, under the new card.
-            epoch, left = (before.epoch + 1, before.models) if before else (1, {})
-            users[card.user] = Enrolled(card, epoch, now, now + days * DAY, models=left)
+            if before and before.models:
+                left = ", ".join(sorted(before.models))
+                raise InvalidInput(
+                    f"user '{card.user}' is revoked, but models are not withdrawn yet ({left}); "
+                    f"finish it with 'troth keys revoke {card.user}', then issue the new keys"
+                )
+            epoch = max(before.epoch if before else 0, after) + 1
+            users[card.user] = Enrolled(card, epoch, now, now + days * DAY)
             return users[card.user]
 
-    def rotate(self, user: str, *, days: float, now: float | None = None) -> Enrolled:
-        """The next epoch of a user.
+    def rotate(self, user: str, *, days: float | None, after: int = 0, now: float | None = None) -> Enrolled:
+        """The next epoch of a user, and the one after `after`; without `days` the keys end when they did.
 
         Raises
         ------
@@ -130,7 +139,8 @@ class Enrolment:
                 raise InvalidInput(
                     f"user '{user}' is revoked; issue keys again with 'troth keys issue {user} --card FILE'"
                 )
-            users[user] = replace(before, epoch=before.epoch + 1, issued=now, expires=now + days * DAY)
+            expires = before.expires if days is None else now + days * DAY
+            users[user] = replace(before, epoch=max(before.epoch, after) + 1, issued=now, expires=expires)
             return users[user]
 
     def revoke(self, user: str) -> Enrolled:

@@ -6,6 +6,7 @@ import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 
 import tasks.publications
 from components.encryption.enrolment import Scheme
@@ -18,7 +19,7 @@ from tasks.publication_store import (
     users_of,
     versions_of,
 )
-from tasks.publications import publish_champion
+from tasks.publications import NotPublished, publish_champion
 from tests.tasks.conftest import NAME, SCHEMA, rows, table_of, train
 from tests.tasks.trial_proxy import Proxy, artifacts_of
 
@@ -136,16 +137,73 @@ def test_a_crash_is_made_good_by_the_next_attempt(proxy, monkeypatch, step):
     proxy.decide("2", over="1")
 
     def crash(*_):
-        raise RuntimeError("power cut")
+        raise SystemExit("power cut")
 
     with monkeypatch.context() as patch:
         patch.setattr(tasks.publications, step, crash)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(SystemExit):
             publish_champion(proxy.client, proxy.settings, NAME)
     assert proxy.live("ada")[2] == f"models:/{NAME}/1"
     publish_champion(proxy.client, proxy.settings, NAME)
     assert proxy.live("ada") == ("2", "1", f"models:/{NAME}/2")
     assert len(versions_of(proxy.store, f"{NAME}-for-ada")) == 2
+
+
+@pytest.fixture
+def failing_for(monkeypatch):
+    """A function after which nothing can be encrypted for a user, and one after which it can."""
+    make = tasks.publications._make
+
+    def fail(user: str, error: Exception) -> None:
+        def failing(*arguments):
+            if arguments[4].user == user:
+                raise error
+            return make(*arguments)
+
+        monkeypatch.setattr(tasks.publications, "_make", failing)
+
+    fail.no_more = lambda: monkeypatch.setattr(tasks.publications, "_make", make)
+    return fail
+
+
+def test_who_cannot_be_published_for_keeps_nobody_else_on_the_old_champion(proxy, failing_for):
+    proxy.publish("ada", "bob")
+    proxy.decide("2", over="1")
+    failing_for("ada", InvalidInput("tokens lie on a line"))
+    with pytest.raises(NotPublished) as failure:
+        publish_champion(proxy.client, proxy.settings, NAME)
+    assert failure.value.failed == {(NAME, "ada"): "tokens lie on a line"}
+    # Ada's keys are good, so she goes on with what she had.
+    assert (proxy.live("ada")[2], proxy.live("bob")[2]) == (f"models:/{NAME}/1", f"models:/{NAME}/2")
+    failing_for.no_more()
+    publish_champion(proxy.client, proxy.settings, NAME)
+    assert proxy.live("ada")[2] == f"models:/{NAME}/2"
+
+
+def test_a_store_in_trouble_is_still_known_by_its_kind(proxy, failing_for):
+    """So that the stage is tried again, as after any passing trouble."""
+    failing_for("ada", MlflowException("away"))
+    with pytest.raises(MlflowException, match="away") as failure:
+        proxy.publish("ada", "bob")
+    assert failure.value.__cause__.failed.keys() == {(NAME, "ada")}
+    assert proxy.live("bob")[0] == "1"
+
+
+def test_files_that_cannot_be_looked_at_are_not_made_anew(proxy, monkeypatch):
+    proxy.publish("ada")
+
+    def silent(*_, **__):
+        raise ConnectionError("nothing answers at https://user:secret@store")
+
+    with monkeypatch.context() as patch:
+        for name in ("download_artifacts", "list_artifacts"):
+            patch.setattr(f"tasks.publication_store.{name}", silent)
+        with pytest.raises(ConnectionError) as failure:
+            proxy.publish("ada")
+    told = failure.value.__cause__
+    assert told.failed.keys() == {(NAME, "ada")}
+    assert "secret" not in str(told) + str(failure.value)
+    assert len(versions_of(proxy.store, f"{NAME}-for-ada")) == 1
 
 
 def test_an_artifact_that_was_changed_is_made_anew(proxy):

@@ -1,11 +1,17 @@
 """What a server puts on its shelf, from a real registry that changes, fails and lies."""
 
+import io
+import signal
 import time
+from contextlib import suppress
 from threading import Event, Thread
 
 import pytest
 
-from components.encryption.server import read_index
+import tasks.published
+from components.encryption.server import Serving, has_file, read_index
+from components.encryption.server.observed import Log
+from components.encryption.user import make_user
 from tasks.promotion import rollback
 from tasks.publication_store import (
     BUNDLE,
@@ -17,6 +23,7 @@ from tasks.publication_store import (
 )
 from tasks.publications import publish_champion, withdraw
 from tasks.published import Follower
+from tasks.serving import serve_published
 from tests.tasks.conftest import NAME
 from tests.tasks.trial_proxy import Proxy, artifacts_of
 
@@ -115,6 +122,146 @@ def test_a_version_whose_files_were_changed_is_not_served(proxy):
     (folder / FILES[BUNDLE]).write_bytes(b"another bundle")
     follower = Follower(proxy.settings, proxy.folder / "shelf", lambda event, **facts: said.append(event))
     assert (follower.look(), follower.look(), said) == (0, 0, ["not_served"])
+
+
+@pytest.fixture
+def follow(proxy):
+    """A function that makes a follower of the same shelf, as a server that is started again does."""
+    said = []
+
+    def follower() -> Follower:
+        return Follower(proxy.settings, proxy.folder / "shelf", lambda event, **facts: said.append(event))
+
+    follower.said, follower.shelf = said, proxy.folder / "shelf"
+    return follower
+
+
+@pytest.fixture
+def away(monkeypatch):
+    """A function after which the store of artifacts does not answer, and one after which it does."""
+
+    def silent(*_, **__):
+        raise ConnectionError("nothing answers at https://user:secret@store")
+
+    def leave() -> None:
+        for name in ("download_artifacts", "list_artifacts"):
+            monkeypatch.setattr(f"tasks.publication_store.{name}", silent)
+
+    leave.back = monkeypatch.undo
+    return leave
+
+
+def shown(shelf) -> list[tuple[str, str, str]]:
+    return [(one.user, one.version, one.state) for one in read_index(shelf)]
+
+
+def test_while_files_cannot_be_fetched_the_version_before_is_answered_from(proxy, follow, away, monkeypatch):
+    proxy.publish("ada", "bob")
+    follower = follow()
+    follower.look()
+    proxy.decide("2", over="1")
+    publish_champion(proxy.client, proxy.settings, NAME)
+    proxy.enrolment.revoke("bob")
+    withdraw(proxy.settings, "bob")
+    away()
+    for one in (follower, follower, follow()):
+        one.look()
+        assert shown(follow.shelf) == [("ada", "1", "live"), ("bob", "2", "revoked")]
+        assert all(has_file(follow.shelf, digest) for digest in files_of(follow.shelf, "ada"))
+    assert follow.said.count("files_away") == 2  # of each follower once
+    away.back()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.settings.tracking_uri)
+    follower.look()
+    assert shown(follow.shelf)[0] == ("ada", "2", "live")
+
+
+def files_of(shelf, user: str) -> list[str]:
+    (entry,) = (one for one in read_index(shelf) if one.user == user)
+    return [entry.artifact, entry.bundle]
+
+
+def test_what_is_on_the_shelf_is_not_fetched_again(proxy, follow, away):
+    proxy.publish("ada")
+    follow().look()
+    (before,) = read_index(follow.shelf)
+    away()
+    assert follow().look() == 1
+    assert read_index(follow.shelf) == [before]
+    assert "files_away" not in follow.said
+
+
+def test_a_digest_that_is_no_digest_names_no_file(proxy, follow):
+    (made,) = proxy.publish("ada")
+    follower = follow()
+    follower.look()
+    proxy.store.set_model_version_tag(made.name, "1", BUNDLE, "index.json")
+    assert follow().look() == 0
+
+
+def test_an_old_card_is_not_answered_while_the_files_of_the_new_one_cannot_be_fetched(proxy, follow, away):
+    proxy.publish("ada")
+    follower = follow()
+    follower.look()
+    proxy.enrolment.revoke("ada")
+    withdraw(proxy.settings, "ada")
+    proxy.enrolment.issue(make_user(proxy.folder / "again", "ada").card, days=30)
+    proxy.publish("ada")
+    away()
+    assert (follower.look(), read_index(follow.shelf)) == (0, [])
+
+
+def test_a_revocation_waits_for_nobodys_files(proxy, follow, monkeypatch):
+    proxy.publish("ada", "bob")
+    follower = follow()
+    follower.look()
+    proxy.decide("2", over="1")
+    publish_champion(proxy.client, proxy.settings, NAME)
+    proxy.enrolment.revoke("bob")
+    withdraw(proxy.settings, "bob")
+    read, meanwhile = tasks.published.read_file, []
+
+    def reading(*arguments):
+        meanwhile.append(shown(follow.shelf))
+        return read(*arguments)
+
+    monkeypatch.setattr(tasks.published, "read_file", reading)
+    follower.look()
+    assert meanwhile[0] == [("ada", "1", "live"), ("bob", "2", "revoked")]
+
+
+def test_a_log_that_cannot_be_written_keeps_nobody_from_following(proxy, follow):
+    proxy.publish("ada")
+    full = io.TextIOWrapper(io.FileIO("/dev/full", "w"))
+    assert Follower(proxy.settings, follow.shelf, Log(full).line).look() == 1
+    with suppress(OSError):
+        full.close()
+    assert Follower(proxy.settings, follow.shelf, Log(full).line).look() == 1
+
+    def broken(*_, **__):
+        raise RuntimeError
+
+    proxy.publish("bob")
+    assert Follower(proxy.settings, follow.shelf, broken).look() == 2
+
+
+def test_a_server_that_follows_no_longer_ends(proxy, tmp_path, monkeypatch):
+    """And does not answer the revoked."""
+    ended = Event()
+
+    def run(_) -> None:
+        assert ended.wait(30)
+
+    def dies(*_) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("tasks.serving.run", run)
+    monkeypatch.setattr(Follower, "follow", dies)
+    before = signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    try:
+        with pytest.raises(RuntimeError, match="no longer"):
+            serve_published(proxy.settings, Serving(folder=str(tmp_path / "serving")))
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.slow

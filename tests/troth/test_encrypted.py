@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +16,11 @@ import pytest
 import yaml
 
 from components.data.rand_hie import load_rand_hie
-from components.encryption.user import read_grant, read_user
+from components.encryption.enrolment import Enrolled, Enrolment
+from components.encryption.user import read_grant
+from components.errors import InvalidInput
 from tests.troth.conftest import QUICK, start_process, type_command
+from tests.troth.memory import met_in, secrets_of
 from tests.troth.test_up import CHROMIUM, NO_BROWSER, a_page, free_ports, wait_for
 
 pytestmark = pytest.mark.slow
@@ -54,8 +56,8 @@ class World:
         file.write_text(yaml.safe_dump({"home": str(machine / "home"), "publishing": publishing, "serving": serving}))
         return {"TROTH_CONFIG": str(file)}
 
-    def say(self, *words: object) -> str:
-        """A command on the proxy's machine."""
+    def say(self, *words: object, code: int = 0) -> str:
+        """A command on the proxy's machine; what it says, or what is wrong where it is to end with another code."""
         with pytest.MonkeyPatch.context() as patch:
             for name in ("TROTH_HOME", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
                 patch.delenv(name, raising=False)
@@ -65,8 +67,11 @@ class World:
             said = type_command(*words)
             for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
                 patch.delenv(name, raising=False)
-        assert said.code == 0, said.out + said.err
-        return said.out
+        assert said.code == code, said.out + said.err
+        return said.err if code else said.out
+
+    def enrolled(self, name: str) -> Enrolled:
+        return Enrolment(self.proxy / "home/proxy/users.json").find(name)
 
     def ask(self, name: str, rows: Path, *words: object):
         """`troth predict --encrypted` on a user's machine."""
@@ -157,62 +162,6 @@ def workers_of(process: subprocess.Popen) -> list[int]:
     return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
-def memory_of(pid: int):
-    """All that a process can write to, piece by piece."""
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
-        for line in maps:
-            place, rights = line.split()[:2]
-            start, end = (int(part, 16) for part in place.split("-"))
-            if rights.startswith("rw") and "[v" not in line:
-                memory.seek(start)
-                try:
-                    yield memory.read(end - start)
-                except OSError:
-                    continue
-
-
-def secrets_of(world) -> dict[str, bytes]:
-    """What the server's machine must not hold, from the proxy's machine, which is away."""
-    from components.boosting.model import from_document, model_digest
-    from components.encryption import issue
-    from components.encryption.forest import read_forest
-
-    away = world.folder / "away" / "home"
-    (model,) = away.rglob("model.json")
-    booster = from_document(json.loads(model.read_text()))
-    forest = read_forest(booster)
-    master = (away / "proxy" / "master.key").read_bytes()
-    found = {"master": master}
-    users = {name: read_user(world.folder / name) for name in ("ada", "bob")}
-    for name, user in users.items():
-        keys = issue(master, user=name, model=model_digest(booster), epoch=1, bits=2048, name=MODEL)
-        found |= {f"seed of {name}": user.seed, f"root of {name}": keys.root, f"opening key of {name}": user.opening}
-        found |= {f"key of {purpose} of {name}": keys.key(purpose) for purpose in ("order", "names")}
-        found |= {f"x of {name}": keys.elgamal.x}
-        for which, prime in (("p", keys.paillier.p), ("q", keys.paillier.q)):
-            octets = int(prime).to_bytes(int(prime).bit_length() // 8, "big")
-            found |= {f"{which} of {name}": octets, f"{which} of {name}, turned": octets[::-1]}
-    found |= {name: name.encode() for name in forest.features if len(name) > 12}
-    # Halves and the like are in any memory; numbers with a full mantissa are not.
-    cuts = [float(cut) for cut in forest.threshold if not np.isnan(cut) and cut.view(np.uint32) & 0xFF]
-    # Who has the model has all of it, so some are enough.
-    leaves = some(forest.value[forest.is_leaf])
-    found |= {f"threshold {cut}": np.float64(cut).tobytes() for cut in some(cuts)}
-    # Four given octets are met by chance in so much memory, two thresholds side by side are not.
-    for order in (cuts, sorted(set(cuts))):
-        pairs = some([*zip(order, order[1:], strict=False)])
-        found |= {f"thresholds {pair}": np.float32(pair).tobytes() for pair in pairs if pair[0] != pair[1]}
-    found |= {f"leaf {leaf}": np.float64(leaf).tobytes() for leaf in leaves}
-    found |= {f"text of leaf {leaf}": f"{leaf:.8E}".encode() for leaf in leaves}
-    assert len(found) > 80
-    return found
-
-
-def some(things: Sequence) -> Sequence:
-    """About twenty, from all over."""
-    return things[:: max(1, len(things) // 20)]
-
-
 def test_an_encrypted_prediction_is_the_plain_one(world, server, plain):
     for name in ("ada", "bob"):
         said = world.ask(name, world.folder / "rows.csv", "--out", world.folder / f"{name}.csv")
@@ -222,9 +171,17 @@ def test_an_encrypted_prediction_is_the_plain_one(world, server, plain):
         assert list(scores.columns) == ["person", "year", "score"]
 
 
+def test_categories_that_the_model_does_not_know_are_told(world, server, rows, tmp_path):
+    rows.head(5).assign(site="Atlantis").to_csv(tmp_path / "rows.csv", index=False)
+    said = world.ask("ada", tmp_path / "rows.csv")
+    assert said.code == 0, said.err
+    assert "'site': 5 of 5" in said.err
+    assert "Atlantis" in said.err
+
+
 def test_the_servers_machine_holds_no_key_and_no_plain_model(world, server, plain):
     assert not world.proxy.exists()
-    secrets = secrets_of(world)
+    secrets = secrets_of(world, model=MODEL)
     files = [path for place in (world.server, world.folder / "registry") for path in place.rglob("*") if path.is_file()]
     assert any(path.name == "encrypted.npz" for path in files)
     files.append(world.folder / "server.log")
@@ -234,22 +191,8 @@ def test_the_servers_machine_holds_no_key_and_no_plain_model(world, server, plai
         assert b"PRIVATE KEY" not in content, path
 
 
-def met_in(pid: int, secrets: dict[str, bytes]) -> set[str]:
-    """Which of them stand in a process's memory; where their last two octets do, the rest is looked at."""
-    ends, is_end, met = {}, np.zeros(2**16, dtype=bool), set()
-    for name, secret in secrets.items():
-        ends.setdefault(secret[-2:], []).append((name, secret))
-        is_end[int.from_bytes(secret[-2:], "little")] = True
-    for piece in memory_of(pid):
-        octets = np.frombuffer(piece, dtype=np.uint8).astype(np.uint16)
-        for place in np.flatnonzero(is_end[octets[:-1] | octets[1:] << 8]).tolist():
-            end = place + 2
-            met |= {name for name, secret in ends[piece[place:end]] if piece.endswith(secret, 0, end)}
-    return met
-
-
 def test_the_servers_memory_holds_none_either(world, server, plain):
-    secrets = secrets_of(world)
+    secrets = secrets_of(world, model=MODEL)
     entry = json.loads((world.server / "home/serving/shelf/index.json").read_text())[0]
     workers = workers_of(server)
     found = {pid: met_in(pid, secrets | {"shown": entry["fingerprint"].encode()}) for pid in (server.pid, *workers)}
@@ -270,7 +213,7 @@ signal.pause()
 
 def test_a_memory_that_holds_secrets_would_be_found_out(world, server):
     """Every one of them, planted in a process of its own, which reads as hexadecimal what it holds as octets."""
-    secrets = secrets_of(world)
+    secrets = secrets_of(world, model=MODEL)
     with subprocess.Popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         try:
             child.stdin.write(b"\n".join(secret.hex().encode() for secret in secrets.values()) + b"\n")
@@ -364,18 +307,41 @@ def test_ctrl_c_ends_the_server(world, server):
         time.sleep(0.1)
 
 
+def fail_to_make(*_):
+    raise InvalidInput("tokens lie on a line")
+
+
 def test_a_stolen_master_secret_is_replaced_in_one_command(world):
     (world.folder / "away").rename(world.proxy)
     try:
-        before = read_grant(world.folder / "ada", "ada").proxy
+        before, master = read_grant(world.folder / "ada", "ada").proxy, world.proxy / "home/proxy/master.key"
+        stolen, enrolled = master.read_bytes(), world.enrolled("ada")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tasks.publications._make", fail_to_make)
+            said = world.say("keys", "renew-master", "--out", "grants", code=2)
+        assert f"{MODEL} for ada" in said
+        renewed = master.read_bytes()
+        assert renewed != stolen
         said = world.say("keys", "renew-master", "--out", "grants")
         assert "rand_hie-for-ada is live now (epoch 3)" in said
         # Bob was revoked.
         assert "bob" not in said
+        assert master.read_bytes() == renewed
+        assert world.enrolled("ada").expires == enrolled.expires
+        world.say("keys", "renew-master", "--out", "again")
+        assert master.read_bytes() != renewed
+        (world.folder / "again/ada.grant").replace(world.folder / "grants/ada.grant")
         (world.folder / "grants/ada.grant").rename(world.folder / "ada/user.grant")
         assert read_grant(world.folder / "ada", "ada").proxy != before
     finally:
         world.proxy.rename(world.folder / "away")
+
+
+def test_a_users_folder_is_the_users_alone(tmp_path):
+    assert type_command("keys", "new", "ada", "--folder", tmp_path / "keys" / "ada").code == 0
+    assert (tmp_path / "keys" / "ada").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "bob").write_text("a file")
+    assert "bob is no folder" in type_command("keys", "new", "bob", "--folder", tmp_path / "bob").complaint
 
 
 @pytest.mark.parametrize(

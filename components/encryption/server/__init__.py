@@ -15,6 +15,7 @@ from components.encryption.server.shelf import (
     put_file,
     put_index,
     read_index,
+    sweep,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "put_index",
     "read_index",
     "run",
+    "sweep",
 ]

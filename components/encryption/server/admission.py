@@ -44,6 +44,7 @@ class Admission:
 
     def __init__(self, shelf: Shelf, spent: Spent, *, silence: float = SILENCE) -> None:
         self.shelf, self.spent, self.silence = shelf, spent, silence
+        self._started = spent.started
 
     def caller(self, method: str, target: str, headers: Mapping[str, str], model: str) -> Caller:
         """Who makes a request for `model`, by its head alone.
@@ -68,7 +69,9 @@ class Admission:
         if abs(late) > WINDOW:
             how = f"{abs(late):.0f} s {'old' if late > 0 else 'ahead'}"
             raise Refused(401, "expired", f"the request is {how}, {WINDOW:.0f} s at most; check the clock, sign again")
-        if signed.time / 1000 < self.spent.started:
+        # A server that was started while its clock was ahead was started before now all the same.
+        self._started = min(self._started, now)
+        if signed.time / 1000 < self._started:
             raise Refused(401, "expired", "the request was made before the server was started; sign it again")
         if now - self.shelf.as_of > self.silence:
             raise Refused(503, "stale", "the server has heard of no registry for too long; ask whoever runs it")

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import traceback
+from contextlib import suppress
 from typing import TextIO
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -27,10 +28,12 @@ class Log:
         self.stream = stream or sys.stdout
 
     def line(self, event: str, **facts: object) -> None:
+        """Write a line, or lose it where that cannot be: whoever reads the log must not decide who is served."""
         moment = time.time()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{int(moment % 1 * 1000):03d}Z"
-        self.stream.write(json.dumps({"time": stamp, "event": event, "worker": os.getpid(), **facts}) + "\n")
-        self.stream.flush()
+        with suppress(OSError, ValueError):  # the latter of a stream that was closed
+            self.stream.write(json.dumps({"time": stamp, "event": event, "worker": os.getpid(), **facts}) + "\n")
+            self.stream.flush()
 
 
 class Lines(logging.Formatter):

@@ -8,6 +8,7 @@ their SHA-256 and never change. The folder holds nothing that the registry of en
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ from components.encryption.refusal import Malformed
 
 INDEX = "index.json"
 LIVE, REVOKED = "live", "revoked"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,14 @@ def read_index(folder: Path) -> list[Entry]:
 
 
 def has_file(folder: Path, digest: str) -> bool:
-    return (folder / digest).is_file()
+    """Whether a file is on the shelf; a digest that comes from elsewhere may be anything, and names no other file."""
+    return bool(_DIGEST.fullmatch(digest)) and (folder / digest).is_file()
+
+
+def sweep(folder: Path) -> None:
+    """Remove drafts that a process which was killed left behind; for whoever fills the shelf, at the start."""
+    for draft in folder.glob(".*.*"):
+        draft.unlink(missing_ok=True)
 
 
 def put_file(folder: Path, content: bytes) -> str:
@@ -165,9 +174,12 @@ def _files(entries: Iterable[Entry]) -> set[str]:
 def _replace(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
     flush(path.parent)

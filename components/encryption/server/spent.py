@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.encryption.server.refused import Refused
+from components.errors import InvalidInput
 
 MINUTE, DAY = 60, 86_400
 
@@ -37,25 +38,43 @@ class Quota:
 
 
 def prepare_spent(path: Path, *, now: float) -> None:
-    """Go on from what was spent; requests made before `now` (seconds since 1970) are refused from here on."""
+    """Go on from what was spent; requests made before `now` (seconds since 1970) are refused from here on.
+
+    A file that is damaged, as by a loss of power in the middle of a write, is made anew.
+
+    Raises
+    ------
+    InvalidInput
+        The file cannot be used for another reason, such as a full disk; what was spent stays.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        _prepare(path, now)
-    except sqlite3.DatabaseError:
-        # Power was lost in the middle of a write.
-        for ending in ("", "-wal", "-shm"):
-            path.with_name(path.name + ending).unlink(missing_ok=True)
-        _prepare(path, now)
+        if not _prepare(path, now):
+            for ending in ("", "-wal", "-shm"):
+                path.with_name(path.name + ending).unlink(missing_ok=True)
+            _prepare(path, now)
+    except sqlite3.DatabaseError as error:
+        raise InvalidInput(
+            f"{path} cannot be used ({error}); end what else uses it, or see to the disk and its permissions"
+        ) from error
 
 
-def _prepare(path: Path, now: float) -> None:
+def _prepare(path: Path, now: float) -> bool:
+    """False where the file is damaged."""
     with closing(sqlite3.connect(path, isolation_level=None)) as book:
-        book.execute("PRAGMA journal_mode = WAL")
-        if book.execute("PRAGMA quick_check").fetchone() != ("ok",):
-            raise sqlite3.DatabaseError("damaged")
-        book.executescript(_TABLES)
-        book.execute("DELETE FROM started")
-        book.execute("INSERT INTO started VALUES (?)", (now,))
+        try:
+            book.execute("PRAGMA journal_mode = WAL")
+            if book.execute("PRAGMA quick_check").fetchone() != ("ok",):
+                return False
+            book.executescript(_TABLES)
+            book.execute("DELETE FROM started")
+            book.execute("INSERT INTO started VALUES (?)", (now,))
+        except sqlite3.DatabaseError as error:
+            # The lower octet of an extended code is the code.
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                return False
+            raise
+    return True
 
 
 class Spent:

@@ -110,6 +110,9 @@ def test_epochs_rise_with_rotation_and_with_issuing_after_revocation(tmp_path):
         users.rotate("ada", days=1)
     again = users.issue(second, days=1, now=20)
     assert (again.epoch, again.card, again.revoked) == (3, second, False)
+    # Keys that only the secret made necessary end when they did.
+    kept = users.rotate("ada", days=None, after=7, now=30)
+    assert (kept.epoch, kept.issued, kept.expires) == (8, 30, again.expires)
 
 
 def test_what_goes_live_is_counted_and_only_for_keys_that_are_good(tmp_path):

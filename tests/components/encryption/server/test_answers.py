@@ -1,19 +1,27 @@
 """What the server answers over the Open Inference Protocol, and what it refuses: with which status and reason."""
 
+import asyncio
 import base64
+import io
 import json
 import time
+from contextlib import suppress
 from dataclasses import replace
 
+import httpx
 import numpy as np
 import pytest
 
 from components.encryption import Malformed, WrongKey
 from components.encryption.request import JSON_LENGTH
 from components.encryption.server import REVOKED, Former
+from components.encryption.server.admission import Admission
+from components.encryption.server.app import create_app
+from components.encryption.server.observed import Log
 from components.encryption.server.protocol import read_answer, write_asked
-from components.encryption.server.spent import Quota
-from tests.components.encryption.trial_server import MODEL, infer, infer_json, signed, user
+from components.encryption.server.run import SPENT
+from components.encryption.server.spent import Quota, Spent, prepare_spent
+from tests.components.encryption.trial_server import MODEL, Asking, infer, infer_json, signed, user
 
 ADA = user("ada")
 
@@ -110,6 +118,23 @@ def test_a_request_of_another_time_is_refused(http, made, cases, seconds):
 def test_a_request_from_before_the_start_is_refused(http, made, cases):
     query = made.client.encrypt(cases["multiclass"].rows[:1])
     assert_refused(http(infer(ADA, query, now=time.time() - 30)), 401, "expired")
+
+
+def test_a_server_started_while_its_clock_was_ahead_answers_once_it_is_set(http, stand, made, cases):
+    prepare_spent(stand.shelf.parent / SPENT, now=time.time() + 3600)
+    spent = Spent(stand.shelf.parent / SPENT, http.admission.spent.quota, keep=180)
+    transport = httpx.ASGITransport(create_app(Admission(http.admission.shelf, spent), log=Log(http.log)))
+    query, recorded = made.client.encrypt(cases["multiclass"].rows[:1]), time.time() - 30
+
+    async def statuses(*asked: Asking) -> list[int]:
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            sent = [(one.method, one.target, {"headers": one.headers, "content": one.body}) for one in asked]
+            return [(await client.request(*where, **what)).status_code for *where, what in sent]
+
+    assert asyncio.run(statuses(infer(ADA, query, now=recorded))) == [401]
+    time.sleep(0.01)  # requests tell whole milliseconds
+    # What was made before the server knew better stays refused.
+    assert asyncio.run(statuses(infer(ADA, query), infer(ADA, query, now=recorded))) == [200, 401]
 
 
 @pytest.mark.parametrize(
@@ -282,6 +307,23 @@ def test_logs_and_metrics_tell_of_requests_and_no_secret(http, made, cases):
     secrets = [asking.headers["troth-nonce"], asking.headers["troth-signature"], asking.body[-16:].hex(), "mallory"]
     for secret in secrets:
         assert secret not in both
+
+
+def test_a_log_that_cannot_be_written_refuses_nobody(http, made, cases):
+    """A full disk, then a stream that was closed."""
+    query = made.client.encrypt(cases["multiclass"].rows[:1])
+    full = io.TextIOWrapper(io.FileIO("/dev/full", "w"))
+    transport = httpx.ASGITransport(create_app(http.admission, log=Log(full)))
+
+    async def ask(asking: Asking) -> int:
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            sent = {"headers": asking.headers, "content": asking.body}
+            return (await client.request(asking.method, asking.target, **sent)).status_code
+
+    assert asyncio.run(ask(infer(ADA, query))) == 200
+    with suppress(OSError):
+        full.close()
+    assert asyncio.run(ask(infer(ADA, query))) == 200
 
 
 def test_a_fault_of_the_servers_tells_where_and_not_what(http, stand, made, cases):

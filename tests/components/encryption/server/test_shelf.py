@@ -1,11 +1,13 @@
 """A shelf is followed while it changes, holds what is needed and no more, and nothing that could be read."""
 
+import errno
+
 import numpy as np
 import pytest
 
 from components.encryption import Malformed
 from components.encryption.forest import read_forest
-from components.encryption.server import has_file, read_index
+from components.encryption.server import has_file, put_file, read_index, shelf, sweep
 from components.encryption.server.shelf import Shelf
 
 
@@ -67,6 +69,24 @@ def test_an_artifact_under_other_keys_than_the_index_says_is_refused(stand, publ
     assert wrong.artifact == entry.artifact
     with pytest.raises(Malformed, match="another key"):
         Shelf(stand.shelf).load(wrong)
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(shelf.os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        put_file(tmp_path, b"content")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_behind_is_swept_away(stand, published):
+    stand.publish("ada", published("binary"), kind="binary")
+    before = set(stand.shelf.iterdir())
+    (stand.shelf / f".{'0' * 64}.0123456789abcdef").write_bytes(b"half a file")
+    sweep(stand.shelf)
+    assert set(stand.shelf.iterdir()) == before
 
 
 @pytest.mark.parametrize("mode", ["order", "hidden"])

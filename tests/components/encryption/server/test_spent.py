@@ -2,11 +2,16 @@
 
 import multiprocessing
 import os
+import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 
+import components.encryption.server.spent as book_of_spent
 from components.encryption.server.refused import Refused
 from components.encryption.server.spent import Quota, Spent, prepare_spent
+from components.errors import InvalidInput
 
 NOW = 1_800_000_000.0
 
@@ -74,6 +79,32 @@ def test_a_damaged_file_is_made_anew(path, content):
     path.write_bytes(content)
     prepare_spent(path, now=NOW)
     assert reasons(opened(path), ("ada", b"1" * 16, 1, NOW)) == [""]
+
+
+def test_a_file_that_another_holds_is_kept(path):
+    reasons(opened(path), ("ada", b"1" * 16, 1, NOW))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(InvalidInput, match=re.escape(str(path))):
+            prepare_spent(path, now=NOW)
+    assert reasons(opened(path), ("ada", b"1" * 16, 1, NOW)) == ["replay"]
+
+
+def test_a_file_for_which_there_is_no_room_is_kept(path, monkeypatch):
+    reasons(opened(path), ("ada", b"1" * 16, 1, NOW))
+    connect = sqlite3.connect
+
+    def full(*arguments, **options):
+        book = connect(*arguments, **options)
+        book.execute(f"PRAGMA max_page_count = {book.execute('PRAGMA page_count').fetchone()[0]}")
+        return book
+
+    monkeypatch.setattr(sqlite3, "connect", full)
+    monkeypatch.setattr(book_of_spent, "_TABLES", book_of_spent._TABLES + "CREATE TABLE IF NOT EXISTS more (one BLOB);")
+    with pytest.raises(InvalidInput, match="full"):
+        prepare_spent(path, now=NOW)
+    monkeypatch.undo()
+    assert reasons(opened(path), ("ada", b"1" * 16, 1, NOW)) == ["replay"]
 
 
 def _spend_all(path, nonces, accepted) -> None:
