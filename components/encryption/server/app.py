@@ -9,6 +9,7 @@ where they arrive; long ones in threads and in turns (`turns`), so that others a
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ class Limits:
     """Of a body."""
     most_bytes_at_once: int = 64 * 2**20
     """Of all bodies that are coming in."""
+    most_bytes_of_a_user: int = 16 * 2**20
+    """Of these one user's, who may be slow on purpose."""
     body_seconds: float = 30.0
     threads: int = 2
     """For long answers."""
@@ -64,7 +67,7 @@ class Application:
         self.admission, self.limits, self.metrics, self.log = admission, limits, metrics, log
         self._turns = Turns(limits.threads, most=limits.long_at_once, most_a_user=limits.long_of_a_user)
         self._loads = CapacityLimiter(1)
-        self._coming = 0
+        self._coming: Counter[str] = Counter()
 
     async def server(self, request: Request) -> Response:
         return JSONResponse({"name": "troth", "version": installed("troth"), "extensions": EXTENSIONS})
@@ -122,11 +125,11 @@ class Application:
         entry = caller.entry
         request.state.facts |= {"user": entry.user, "model": entry.model, "version": entry.version}
         self.admission.version(entry, parts.get("version"))
-        body = await self._body(request)
+        body = await self._body(request, entry.user)
         self.admission.body(caller, body)
         return caller, body
 
-    async def _body(self, request: Request) -> bytes:
+    async def _body(self, request: Request, user: str) -> bytes:
         """The body, as long as it is not too long and does not take too long."""
         most = self.limits.most_bytes
         if request.headers.get("content-encoding", "identity") != "identity":
@@ -139,10 +142,11 @@ class Application:
             async with asyncio.timeout(self.limits.body_seconds):
                 async for part in request.stream():
                     length += len(part)
-                    self._coming += len(part)
+                    self._coming[user] += len(part)
                     if length > most:
                         raise _too_large(most)
-                    if self._coming > self.limits.most_bytes_at_once:
+                    is_one_users = self._coming[user] > self.limits.most_bytes_of_a_user
+                    if is_one_users or self._coming.total() > self.limits.most_bytes_at_once:
                         raise Refused(503, "busy", "too much is coming in at once; ask again", retry_after=1)
                     parts.append(part)
         except TimeoutError:
@@ -150,7 +154,8 @@ class Application:
         except ClientDisconnect:
             raise Refused(400, "malformed", "the body ends early") from None
         finally:
-            self._coming -= length
+            self._coming[user] -= length
+            self._coming += Counter()  # forgets whoever has nothing coming
         return b"".join(parts)
 
     async def _loaded(self, entry: Entry) -> EncryptedModel:

@@ -160,6 +160,42 @@ def test_a_user_with_many_long_questions_keeps_nobody_waiting(http, stand, publi
     assert [who for who, status in answered if status == 200] == [*("warm",) * 2, "ada", "bob", *("ada",) * 3, "again"]
 
 
+def test_slow_bodies_of_one_user_are_refused_before_they_keep_others_out(http, stand, published, cases):
+    query = {}
+    for name in ("ada", "bob"):
+        made = published("stumps", "hidden", user=name)
+        stand.publish(name, made, kind="binary")
+        query[name] = made.client.encrypt(cases["stumps"].rows[:1])
+    http.admission.spent.quota = Quota(10**9, 10**9)
+    share = len(query["ada"]) * 3
+    app = create_app(http.admission, limits=Limits(most_bytes_of_a_user=share, most_bytes_at_once=2 * share))
+    go = asyncio.Event()
+
+    async def slowly(body: bytes):
+        yield body[:-1]
+        await go.wait()
+        yield body[-1:]
+
+    async def ask_all():
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as client:
+
+            async def ask(name: str, *, slow: bool):
+                asked = infer(user(name), query[name])
+                content = slowly(asked.body) if slow else asked.body
+                return await client.post(asked.target, headers=asked.headers, content=content)
+
+            adas = [asyncio.create_task(ask("ada", slow=True)) for _ in range(6)]
+            refused, _ = await asyncio.wait(adas, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+            bobs = await ask("bob", slow=False)
+            go.set()
+            return bobs.status_code, sorted(one.status_code for one in await asyncio.gather(*adas)), len(refused)
+
+    bobs, adas, refused = asyncio.run(ask_all())
+    assert bobs == 200
+    assert refused >= 1
+    assert {200, 503} == set(adas)
+
+
 def test_those_who_wait_are_few_whoever_they_are():
     turns = Turns(1, most=3, most_a_user=2)
     with ExitStack() as held:
