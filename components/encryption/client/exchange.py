@@ -28,6 +28,8 @@ ROWS = {"order": 512, "hidden": 4}
 """Rows of a query: a tenth of a second and a few seconds of the server's."""
 _ATTEMPTS, _PAUSE, _MOST_PAUSE = 6, 0.5, 5.0
 _BUSY = (0, 502, 503, 504)
+_MINUTE = 60.0
+"""What a quota of rows a minute takes to be there again, seconds; one of a day is not waited for."""
 LIVE_WORD = "troth-live"
 """The header beside a bundle, with the proxy's word that it is live."""
 T = TypeVar("T")
@@ -129,7 +131,10 @@ class Exchange:
         return np.concatenate([_margins(opened, one, len(part)) for one, part in zip(answered, parts, strict=True)])
 
     def _answered(self, sent: Sent) -> Dialogue[Received]:
-        """A good response; a server that is dying or busy is asked again, under a new signature."""
+        """A good response; a server that is dying or busy is asked again, under a new signature.
+
+        So is one whose quota is of the minute, when it is over: a table of any length is answered in the end.
+        """
         pause = _PAUSE
         for attempt in range(_ATTEMPTS):
             length = sent.headers.get(JSON_LENGTH, "")
@@ -137,8 +142,11 @@ class Exchange:
             received = yield replace(sent, headers={**sent.headers, **signed}, pause=pause if attempt else 0.0)
             if received.status == 200:
                 return received
-            pause = max(_PAUSE, min(_said(received.headers.get("retry-after", "")), _MOST_PAUSE))
-            if received.status not in _BUSY or received.is_final:
+            said = _said(received.headers.get("retry-after", ""))
+            pause = max(_PAUSE, min(said, _MOST_PAUSE))
+            if received.status == 429 and 0 < said <= _MINUTE:
+                pause = said
+            elif received.status not in _BUSY or received.is_final:
                 break
         raise _refusal(self.address, received)
 

@@ -223,6 +223,15 @@ def test_a_busy_server_is_asked_again_when_it_says_and_at_last_believed():
     assert pauses == [2, 5, 0.5, 0.5, 0.5]
 
 
+def test_a_quota_of_the_minute_is_waited_for_and_one_of_the_day_is_not():
+    body = b'{"error": "no rows left", "reason": "quota"}'
+    dialogue = Exchange("http://127.0.0.1", MODEL, user("ada"), grant("ada")).renew()
+    next(dialogue)
+    assert dialogue.send(Received(429, {"retry-after": "37"}, body)).pause == 37
+    with pytest.raises(RefusedByServer, match="no rows left"):
+        dialogue.send(Received(429, {"retry-after": "40000"}, body))
+
+
 def test_a_servers_words_cannot_steer_a_terminal():
     said = json.dumps({"error": "\x1b]0;owned\x07\x1b[2Jpay\u009b\u202ehere\n", "reason": "\x1b[1m"}).encode()
     dialogue = Exchange("http://127.0.0.1", MODEL, user("ada"), grant("ada")).renew()
