@@ -34,7 +34,7 @@ from components.encryption.server.shelf import Entry
 from components.encryption.server.turns import Turns
 
 AT_ONCE = 64
-"""Rows of mode `order` that are answered without a thread: some thirty milliseconds."""
+"""Rows of mode `order`, times classes, that are answered without a thread: some thirty milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Application:
         model = await self._loaded(caller.entry)
         if len(asked.query) - 24 != model.query_length(rows):
             raise Refused(400, "malformed", f"the query is not of the length that {rows} rows have")
-        is_long = caller.entry.mode == "hidden" or rows > AT_ONCE
+        is_long = caller.entry.mode == "hidden" or rows * model.outputs > AT_ONCE
         with self._turns.place(caller.entry.user) if is_long else nullcontext():
             self.admission.spend(caller, rows)
             content, headers = await self._answered(model, caller.entry, asked, is_long)
