@@ -155,7 +155,8 @@ def shown(shelf) -> list[tuple[str, str, str]]:
     return [(one.user, one.version, one.state) for one in read_index(shelf)]
 
 
-def test_while_files_cannot_be_fetched_the_version_before_is_answered_from(proxy, follow, away, monkeypatch):
+def behind(proxy, follow):
+    """A follower that has not looked since ada's version changed and bob was revoked."""
     proxy.publish("ada", "bob")
     follower = follow()
     follower.look()
@@ -163,6 +164,11 @@ def test_while_files_cannot_be_fetched_the_version_before_is_answered_from(proxy
     publish_champion(proxy.client, proxy.settings, NAME)
     proxy.enrolment.revoke("bob")
     withdraw(proxy.settings, "bob")
+    return follower
+
+
+def test_while_files_cannot_be_fetched_the_version_before_is_answered_from(proxy, follow, away, monkeypatch):
+    follower = behind(proxy, follow)
     away()
     for one in (follower, follower, follow()):
         one.look()
@@ -211,13 +217,7 @@ def test_an_old_card_is_not_answered_while_the_files_of_the_new_one_cannot_be_fe
 
 
 def test_a_revocation_waits_for_nobodys_files(proxy, follow, monkeypatch):
-    proxy.publish("ada", "bob")
-    follower = follow()
-    follower.look()
-    proxy.decide("2", over="1")
-    publish_champion(proxy.client, proxy.settings, NAME)
-    proxy.enrolment.revoke("bob")
-    withdraw(proxy.settings, "bob")
+    follower = behind(proxy, follow)
     read, meanwhile = tasks.published.read_file, []
 
     def reading(*arguments):
