@@ -3,7 +3,6 @@
 import resource
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -93,4 +92,4 @@ def train_drawn(engine, task):
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(sys.argv[1:]))

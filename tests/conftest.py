@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import absl.logging
@@ -41,6 +42,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests come first, so that no worker is left with the longest at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture
+def process_of():
+    """Finds the process of a member, by the folder that has its log."""
+
+    def find(folder: Path) -> int:
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                titled = (entry / "comm").read_text().startswith("troth ")
+                if titled and os.readlink(entry / "fd" / "2") == str(folder / "log.txt"):
+                    return int(entry.name)
+        raise AssertionError(f"no process is of the member in {folder}")
+
+    return find
 
 
 @pytest.fixture(scope="session")

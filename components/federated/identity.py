@@ -7,6 +7,7 @@ Source: FIPS 186-5 (ECDSA, here on P-256 with SHA-256).
 
 import datetime
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography import x509
@@ -82,8 +83,7 @@ def verified_key(name: str, certificate: bytes, authority: x509.Certificate) -> 
         The certificate is not this party's, not of the authority, or not valid today.
     """
     try:
-        shown = x509.load_der_x509_certificate(certificate)
-        shown.verify_directly_issued_by(authority)
+        shown = _issued_by(authority, certificate)
         names, key = named_in(shown), shown.public_key()
     except (ValueError, TypeError, InvalidSignature, x509.DuplicateExtension):
         raise ProtocolViolation(name, "shows a certificate that is not of this project's authority") from None
@@ -92,6 +92,14 @@ def verified_key(name: str, certificate: bytes, authority: x509.Certificate) -> 
     if not shown.not_valid_before_utc <= datetime.datetime.now(datetime.UTC) <= shown.not_valid_after_utc:
         raise ProtocolViolation(name, "shows a certificate that is not valid today")
     return key
+
+
+@lru_cache(maxsize=1024)
+def _issued_by(authority: x509.Certificate, certificate: bytes) -> x509.Certificate:
+    """A certificate whose signature was checked, once: a training shows the same few for every batch."""
+    shown = x509.load_der_x509_certificate(certificate)
+    shown.verify_directly_issued_by(authority)
+    return shown
 
 
 def signed_by(key: ec.EllipticCurvePublicKey, signature: bytes, purpose: str, content: bytes) -> bool:

@@ -23,6 +23,7 @@ from socket import create_server, socket
 import numpy as np
 
 from components.errors import InvalidInput
+from components.mpc.forked import CAN_FORK, LOG, Forked, start_forked
 from components.mpc.hello import Json
 from components.mpc.network import PartyLost
 from components.mpc.programs import Job
@@ -35,9 +36,8 @@ OnProgress = Callable[[str, dict], None]
 
 _GRACE, _LOOK = 3.0, 0.2
 
-_ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
-"""For glibc, at members without rows: keep what was freed. Messages of all owners are many megabytes, anew each time,
-and the kernel would clear them each time."""
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""No library is to start threads: nobody has work for them, and a process that has none can be forked."""
 
 _ORDER = ("refused", "crashed", "died", "lost", "relayed", "stopped")
 """Kinds of failure; of several, the earliest of the first kind is the cause."""
@@ -159,7 +159,7 @@ class _Child:
     """A member's process and what it said last."""
 
     job: Job
-    process: subprocess.Popen
+    process: subprocess.Popen | Forked
     ending: dict | None = None
     failures: list = field(default_factory=list)
 
@@ -176,9 +176,9 @@ def run_jobs(
     said: Queue[tuple[_Child, dict | None]] = Queue()
     children: list[_Child] = []
     try:
-        for job in jobs:
-            children.append(_start(job, command))
-            threading.Thread(target=_listen, args=(children[-1], said), daemon=True).start()
+        children += _start(jobs, command)
+        for child in children:
+            threading.Thread(target=_listen, args=(child, said), daemon=True).start()
         failures = _follow(children, said, on_progress, stop, dispensable)
     finally:
         _end(children)
@@ -188,27 +188,37 @@ def run_jobs(
     return {child.job.name: _ended(child) for child in children if child.job.name not in failed}
 
 
-def _start(job: Job, command: Sequence[str]) -> _Child:
-    job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    job.folder.chmod(0o700)
-    path = job.folder / "job.json"
-    path.unlink(missing_ok=True)
-    create_once(path, job.model_copy(update={"attached": True}).model_dump_json(indent=1).encode())
-    log = job.folder / "log.txt"
-    log.unlink(missing_ok=True)
-    create_once(log, b"")
-    with log.open("ab") as errors:
-        process = subprocess.Popen(
-            [*command, str(path)],
+def _start(jobs: Sequence[Job], command: Sequence[str]) -> list[_Child]:
+    # Ctrl-C reaches this process alone, which then ends them.
+    options = {"env": _ENVIRONMENT | os.environ, "start_new_session": True}
+    for job in jobs:
+        job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        job.folder.chmod(0o700)
+        log = job.folder / LOG
+        log.unlink(missing_ok=True)
+        create_once(log, b"")
+    if len(jobs) > 1 and CAN_FORK:
+        return list(map(_Child, jobs, start_forked(command, jobs, _write, **options)))
+    return [_Child(job, _start_alone(job, command, **options)) for job in jobs]
+
+
+def _start_alone(job: Job, command: Sequence[str], **options) -> subprocess.Popen:
+    with (job.folder / LOG).open("ab") as errors:
+        return subprocess.Popen(
+            [*command, str(_write(job))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env=_ALLOCATION | os.environ if job.private is None else None,
             pass_fds=[] if job.listener is None else [job.listener],
-            # Ctrl-C reaches this process alone, which then ends them.
-            start_new_session=True,
+            **options,
         )
-    return _Child(job, process)
+
+
+def _write(job: Job) -> Path:
+    path = job.folder / "job.json"
+    path.unlink(missing_ok=True)
+    create_once(path, job.model_copy(update={"attached": True}).model_dump_json(indent=1).encode())
+    return path
 
 
 def _listen(child: _Child, said: Queue) -> None:

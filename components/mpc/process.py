@@ -1,9 +1,11 @@
 """One member of a run as a process of its own: `python -m components.mpc.process JOB.json`.
 
-It says how far it is in JSON lines on its standard output, and its last line says how it ended. What a program prints
-goes to the log with everything else; no line ever holds data.
+Of several jobs each is done in a process that is forked from one (`forked`). A member says how far it is in JSON lines
+on its standard output, and its last line says how it ended. What a program prints goes to the log with everything else;
+no line ever holds data.
 """
 
+import ctypes
 import gc
 import json
 import os
@@ -15,12 +17,14 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 from components.data.schema import validated
 from components.errors import InvalidInput
+from components.mpc.forked import fork_members
 from components.mpc.meeting import PartyStopped
 from components.mpc.network import PartyLost
 from components.mpc.programs import Job, Outcome, Task, find_program, store
@@ -29,19 +33,30 @@ from components.parties.file import Parties, read_parties
 
 _GRACE = 5.0
 _SWITCH = 0.0005
-
-
-_STATUS = Path("/proc/self/status")
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Of `mallopt` (malloc.h)."""
+_STATUS, _TITLE = Path("/proc/self/status"), Path("/proc/self/comm")
 
 Say = Callable[..., None]
 Work = Callable[[Job, Say, Callable[[str], None]], tuple[Outcome, dict]]
 """Does a job, saying how far it is and, for whoever reads of a failure, where it got to; its outcome and its counts."""
 
 
-def main(path: Path, work: Work | None = None) -> int:
-    """Do the job of a file, in a session of protocols unless other `work` is given; the exit code."""
+def main(paths: Sequence[str], work: Work | None = None, ready: Callable[[], None] = lambda: None) -> int:
+    """Do the jobs of files, in a session of protocols unless other `work` is given; the exit code.
+
+    `ready` does what several members would each have to do before their work, such as to load compiled loops.
+    """
+    sys.meta_path.insert(0, _WithoutPandas())
+    path, shared = Path(paths[0]), 0.0
+    if len(paths) > 1:
+        ready()
+        path, shared = fork_members(list(map(Path, paths)))
     say = _speaker()
     job = validated(Job, json.loads(path.read_text()), path)
+    # For lists of processes.
+    with suppress(OSError):
+        _TITLE.write_text(f"troth {job.name}")
     signal.signal(signal.SIGTERM, _told_to_stop)
     # What a crash leaves behind must not hold rows or keys.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -49,6 +64,8 @@ def main(path: Path, work: Work | None = None) -> int:
     sys.setswitchinterval(_SWITCH)
     # What was imported stays; looking through it again and again is a tenth of the work of many small messages.
     gc.freeze()
+    if job.private is None:
+        _keep_what_is_freed()
     if job.attached:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     places = ["before the first round"]
@@ -56,12 +73,20 @@ def main(path: Path, work: Work | None = None) -> int:
         started = time.monotonic()
         outcome, counts = (work or _in_session)(job, say, places.append)
         store(outcome, job.folder)
-        say("finished", **counts, **_spent(started))
+        say("finished", **counts, **_spent(started, shared))
         return 0
     except BaseException as error:
         kind, sentence = _verdict(error, job, places[-1])
         say("failed", kind=kind, sentence=sentence, where=places[-1])
         return 1 if kind == "crashed" else 2
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Keeps Arrow from importing pandas, as it does where that is installed: a third of a second, and nobody's need."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("members do without pandas", name=name)
 
 
 def _in_session(job: Job, say: Say, at: Callable[[str], None]) -> tuple[Outcome, dict]:
@@ -81,6 +106,14 @@ def _in_session(job: Job, say: Say, at: Callable[[str], None]) -> tuple[Outcome,
         finally:
             at(session.network.where())
     return outcome, {**_counts(session), "revealed": dict(session.engine.revealed)}
+
+
+def _keep_what_is_freed() -> None:
+    """For members without rows, under glibc: messages of all owners are many megabytes, anew each time, and the kernel
+    would clear memory for them each time."""
+    if allocation := getattr(ctypes.CDLL(None), "mallopt", None):
+        for option, size in ((_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 64 << 20)):
+            allocation(option, size)
 
 
 def _speaker() -> Say:
@@ -113,11 +146,11 @@ def _counts(session: Session) -> dict:
     return {"rounds": traffic.rounds, "sent": traffic.sent, "dealt": traffic.dealt}
 
 
-def _spent(started: float) -> dict:
+def _spent(started: float, shared: float) -> dict:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "seconds": round(time.monotonic() - started, 3),
-        "cpu_seconds": round(used.ru_utime + used.ru_stime, 3),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime + shared, 3),
         "peak_bytes": highest_memory(),
     }
 
@@ -164,4 +197,4 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(sys.argv[1:]))

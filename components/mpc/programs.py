@@ -25,7 +25,8 @@ class Job(BaseModel):
     """What one member of a run is to do.
 
     `private` is the path of its own input, which no other member sees; `folder` is where its log and results go.
-    `listener` is the number of a socket it inherits, `attached` that it must not outlive whoever holds its input.
+    `listener` is the number of a socket it inherits, `attached` that it must not outlive whoever holds its input, and
+    `streams` are the numbers of its input and output, where it is forked and has them not at once.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +41,7 @@ class Job(BaseModel):
     latency: float = Field(default=0, ge=0)
     listener: int | None = None
     attached: bool = False
+    streams: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

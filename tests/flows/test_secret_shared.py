@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
@@ -80,9 +81,11 @@ def test_what_owners_score_on_shares_is_what_the_opened_model_says(apart_run, ta
     assert np.minimum(nearest, before).max() < 1e-5
 
 
-def test_an_owner_killed_in_mid_training_ends_the_run_and_the_same_run_goes_on(apart_run, table, client, home):
+def test_an_owner_killed_in_mid_training_ends_the_run_and_the_same_run_goes_on(
+    apart_run, table, client, home, process_of
+):
     data, slow = table("first", seed=1), FEW.model_copy(update={"rounds": 40})
-    killer = threading.Thread(target=_kill_an_owner_after_some_trees, args=(home.root,))
+    killer = threading.Thread(target=_kill_an_owner_after_some_trees, args=(home.root, process_of))
     killer.start()
     with pytest.raises(PartyLost, match="owner-[12]"):
         apart_run(data, training=slow)
@@ -132,19 +135,14 @@ def test_one_owner_alone_has_nobody_to_share_with(apart_run, table):
         apart_run(table(), partition_plan=Single())
 
 
-def _kill_an_owner_after_some_trees(root: Path) -> None:
+def _kill_an_owner_after_some_trees(root: Path, process_of: Callable[[Path], int]) -> None:
     """Kill the process of the second owner once it has finished three trees."""
     for _ in range(2000):
         if list(root.glob("together/train-*/owner-2/shares/round_00003.npz")):
             break
         time.sleep(0.02)
-    for status in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = status.read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        if "components.mpc.process" in words and "owner-2/job.json" in words and str(root) in words:
-            os.kill(int(status.parent.name), signal.SIGKILL)
+    (folder,) = root.glob("together/train-*/owner-2")
+    os.kill(process_of(folder), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("plan", ["vertical", "by site"])

@@ -5,7 +5,7 @@ for a tree, and validation rows, find their leaf at the end, by the same splits.
 Source: Chen and Guestrin, KDD 2016, section 4.1 (blocks of rows); XGBoost 3.2, `row_set.h`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from components.boosting.histogram import objective
 from components.boosting.histogram.split import Level, Split, TreeStart
 from components.boosting.histogram.sums import add_rows
 from components.boosting.histogram.terms import Terms
-from components.boosting.histogram.walk import LEFT, NEITHER, RIGHT, add_leaves, add_value, divide
+from components.boosting.histogram.walk import LEFT, NEITHER, RIGHT, add_divided, add_leaves, add_value, divide
 
 
 class Part:
@@ -86,8 +86,16 @@ class Part:
         self.splits += level.splits
         return sums
 
-    def finish(self, leaves: Mapping[int, float]) -> None:
-        """Add leaf values to margins: a row's leaf is known from its place, or found if it was not drawn."""
+    def finish(self, last: Sequence[Split], leaves: Mapping[int, float]) -> None:
+        """Add leaf values to margins after the `last` splits: a row's leaf follows from its place, or is looked for.
+
+        Looked for is that of rows that were not drawn.
+        """
+        self.splits += last
+        for split in last if self.nodes else ():
+            where, table = self.nodes.pop(split.node), split.goes_left(self.terms.cuts.bins[split.feature])
+            values = np.float32(leaves[split.left]), np.float32(leaves[split.right])
+            add_divided(self.bins, split.feature, table, self.order[where], *values, self.output, self.margins)
         for node, where in self.nodes.items():
             add_value(self.order[where], np.float32(leaves[node]), self.output, self.margins)
         if self.drawn == len(self.labels):

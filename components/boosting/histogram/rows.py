@@ -105,9 +105,10 @@ class Rows:
         return first if len(self._slots) == first.shape[1] else first[:, self._slots]
 
     def finish(self, level: Level) -> None:
-        """Divide rows a last time and add the leaf values to every row's margin."""
-        self.descend(level)
-        self._each(lambda part: part.finish(level.leaves), self._train + self._held_out)
+        """Add to every row's margin the value of its leaf, after the level's splits."""
+        for split in level.splits:
+            self._require_next(split)
+        self._each(lambda part: part.finish(level.splits, level.leaves), self._train + self._held_out)
 
     def replay(self, number: int, splits: Sequence[Split], leaves: Mapping[int, float]) -> None:
         """Add to every row's margin what finished tree `number` gives it: how an owner that was away catches up.
@@ -123,8 +124,7 @@ class Rows:
         for part in self._train + self._held_out:
             part.reset(TreeStart(number, ()))
             part.drawn = 0
-            part.splits += splits
-            part.finish(leaves)
+            part.finish(splits, leaves)
 
     def loss(self) -> np.ndarray:
         """(1,) int64: the loss of the validation rows, summed.

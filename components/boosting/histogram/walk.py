@@ -8,7 +8,11 @@ it a few hundred at a time, while they are still in the cache.
 import numpy as np
 from numba import njit
 
-from components.boosting.histogram.sums import AHEAD, add_rows, fetch
+from components.boosting.histogram.sums import add_rows, fetch
+
+FAR_AHEAD = 96
+"""Rows between the one that is divided and the one that is fetched: more than for sums, since one byte takes less time
+to look at than many slots to add to."""
 
 TOGETHER = 512
 """Rows divided before those among them are added."""
@@ -29,7 +33,7 @@ def divide(bins, pairs, feature, goes_left, rows, spare, wanted, starts, sums):
     for begin in range(0, count, TOGETHER):
         left_before, right_before = left, right
         for place in range(begin, min(begin + TOGETHER, count)):
-            fetch(bins, np.uint64(rows[min(place + AHEAD, count - 1)]) * width + byte)
+            fetch(bins, np.uint64(rows[min(place + FAR_AHEAD, count - 1)]) * width + byte)
             row = rows[place]
             goes = np.uint64(goes_left[bins[np.uint64(row), feature]])
             rows[left] = row
@@ -42,6 +46,17 @@ def divide(bins, pairs, feature, goes_left, rows, spare, wanted, starts, sums):
             add_rows(bins, pairs, spare[right_before:right], starts, sums)
     rows[left:count] = spare[:right]
     return left
+
+
+@njit(cache=True, nogil=True)
+def add_divided(bins, feature, goes_left, rows, left, right, output, margins):
+    """Add to the margins of `rows` the value of the leaf, left or right, that each goes to."""
+    count, width = len(rows), np.uint64(bins.shape[1] * bins.itemsize)
+    byte, feature = np.uint64(feature * bins.itemsize), np.uint64(feature)
+    for place in range(count):
+        fetch(bins, np.uint64(rows[min(place + FAR_AHEAD, count - 1)]) * width + byte)
+        row = np.uint64(rows[place])
+        margins[row, output] += left if goes_left[bins[row, feature]] else right
 
 
 @njit(cache=True, nogil=True)

@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -106,4 +105,4 @@ def throughput(engine, task):
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(sys.argv[1:]))

@@ -48,20 +48,9 @@ def public_of(agreement) -> dict:
     return {"schema": agreement.schema_text, "split": split, "parameters": parameters}
 
 
-def pid_of(folder, name: str) -> int:
-    """The process that has this member's job."""
-    wanted = str(folder / name / "job.json")
-    for path in (one for one in os.listdir("/proc") if one.isdigit()):
-        try:
-            with open(f"/proc/{path}/cmdline", "rb") as line:
-                if wanted.encode() in line.read().split(b"\0"):
-                    return int(path)
-        except OSError:
-            continue
-    raise AssertionError(f"no process of {name}")
-
-
-def test_an_owner_that_is_killed_is_done_without_and_too_few_can_go_on_later(owned, agreement, joint, tmp_path):
+def test_an_owner_that_is_killed_is_done_without_and_too_few_can_go_on_later(
+    owned, agreement, joint, tmp_path, process_of
+):
     table = joint(1200)
     public, private = public_of(agreement(table.schema, rounds=8)), owned(table, 3)
     whole = grow_here(public, folder=tmp_path / "whole", private=private, on_progress=lambda name, event: None)
@@ -71,7 +60,7 @@ def test_an_owner_that_is_killed_is_done_without_and_too_few_can_go_on_later(own
 
     def kill_one(name: str, event: dict) -> None:
         if event.get("tree") == 3 and not killed:
-            killed.append(os.kill(pid_of(tmp_path / "one", "owner-1"), signal.SIGKILL))
+            killed.append(os.kill(process_of(tmp_path / "one" / "owner-1"), signal.SIGKILL))
 
     ended = grow_here(public, folder=tmp_path / "one", private=private, on_progress=kill_one, timeout=5)
     rounds = ended[AGGREGATOR].document["rounds"]
@@ -81,7 +70,7 @@ def test_an_owner_that_is_killed_is_done_without_and_too_few_can_go_on_later(own
 
     def kill_two(name: str, event: dict) -> None:
         if event.get("tree") == 3:
-            for process in [pid_of(tmp_path / "two", one) for one in ("owner-1", "owner-2")]:
+            for process in [process_of(tmp_path / "two" / one) for one in ("owner-1", "owner-2")]:
                 os.kill(process, signal.SIGKILL)
 
     with pytest.raises(PartyLost):

@@ -126,19 +126,7 @@ def test_match_train_and_score(tmp_path, kind, plan):
         }
 
 
-def process_of(job: Path) -> int:
-    """The process that does a job."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if str(job).encode() in (entry / "cmdline").read_bytes().split(b"\0"):
-                    return int(entry.name)
-            except OSError:
-                continue
-    raise AssertionError(f"no process does {job}")
-
-
-def test_a_killed_owner_is_named_and_the_same_call_goes_on(tmp_path):
+def test_a_killed_owner_is_named_and_the_same_call_goes_on(tmp_path, process_of):
     one = consortium(tmp_path, draw_table("binary"), Vertical(columns=SIDES, overlap=0.85))
     agreement = training_agreement(one.schema, one.layout, one.match(), parameters_of(rounds=16))
     struck = []
@@ -146,7 +134,7 @@ def test_a_killed_owner_is_named_and_the_same_call_goes_on(tmp_path):
     def strike(name, event):
         # The dealer is ahead of all.
         if name == "insurer" and event.get("tree") == 5 and not struck:
-            struck.append(process_of(tmp_path / "train" / "insurer" / "job.json"))
+            struck.append(process_of(tmp_path / "train" / "insurer"))
             os.kill(struck[0], signal.SIGKILL)
 
     with pytest.raises(PartyLost, match=r"party 'insurer' ended by SIGKILL.*round \d+") as lost:
