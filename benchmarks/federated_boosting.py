@@ -18,6 +18,7 @@ import argparse
 import json
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -77,8 +78,8 @@ def hand_out(folder: Path, rows: int, features: int, owners: int) -> dict[str, P
         columns = {"id": ids_of(count, number), "y": labels, **{f"x{one}": matrix[:, one] for one in range(features)}}
         record = write_holding(folder / "stores", name, Table(schema, pa.table(columns)))
         private[name] = folder / f"{name}.json"
-        own = {"owner": name, "path": str(record.path), "rows": record.rows, "digest": record.digest}
-        create_once(private[name], json.dumps({"holding": own | {"columns": list(record.columns)}}).encode())
+        own = asdict(record) | {"path": str(record.path)}
+        create_once(private[name], json.dumps({"holding": own}).encode())
     return private
 
 

@@ -18,8 +18,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from components.data.schema import validated
-from components.errors import InvalidInput
-from components.mpc.programs import Job, find_program
+from components.mpc.programs import Job, make_ready
 
 LOG = "log.txt"
 """Where a member's errors go, in its folder."""
@@ -121,9 +120,7 @@ def fork_members(paths: Sequence[Path]) -> tuple[Path, float]:
     """
     jobs = [validated(Job, json.loads(path.read_text()), path) for path in paths]
     for name in {job.program for job in jobs}:
-        # Members say themselves what is wrong with it.
-        with suppress(InvalidInput):
-            find_program(name)
+        make_ready(name)
     share = time.process_time() / len(jobs)
     numbers = {}
     for number, (path, job) in enumerate(zip(paths, jobs, strict=True)):

@@ -36,8 +36,8 @@ OnProgress = Callable[[str, dict], None]
 
 _GRACE, _LOOK = 3.0, 0.2
 
-_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
-"""No library is to start threads: nobody has work for them, and a process that has none can be forked."""
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+"""Libraries start no threads when they are imported: there is no work for them, and with them nothing can be forked."""
 
 _ORDER = ("refused", "crashed", "died", "lost", "relayed", "stopped")
 """Kinds of failure; of several, the earliest of the first kind is the cause."""
@@ -190,7 +190,7 @@ def run_jobs(
 
 def _start(jobs: Sequence[Job], command: Sequence[str]) -> list[_Child]:
     # Ctrl-C reaches this process alone, which then ends them.
-    options = {"env": _ENVIRONMENT | os.environ, "start_new_session": True}
+    options = {"env": ENVIRONMENT | os.environ, "start_new_session": True}
     for job in jobs:
         job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         job.folder.chmod(0o700)

@@ -42,15 +42,11 @@ Work = Callable[[Job, Say, Callable[[str], None]], tuple[Outcome, dict]]
 """Does a job, saying how far it is and, for whoever reads of a failure, where it got to; its outcome and its counts."""
 
 
-def main(paths: Sequence[str], work: Work | None = None, ready: Callable[[], None] = lambda: None) -> int:
-    """Do the jobs of files, in a session of protocols unless other `work` is given; the exit code.
-
-    `ready` does what several members would each have to do before their work, such as to load compiled loops.
-    """
+def main(paths: Sequence[str], work: Work | None = None) -> int:
+    """Do the jobs of files, in a session of protocols unless other `work` is given; the exit code."""
     sys.meta_path.insert(0, _WithoutPandas())
     path, shared = Path(paths[0]), 0.0
     if len(paths) > 1:
-        ready()
         path, shared = fork_members(list(map(Path, paths)))
     say = _speaker()
     job = validated(Job, json.loads(path.read_text()), path)

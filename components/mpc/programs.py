@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -67,12 +68,20 @@ Outcome = Mapping[str, Json | np.ndarray]
 Program = Callable[[Engine, Task], Outcome | None]
 
 _PROGRAMS: dict[str, Program] = {}
+_READY: dict[str, Callable[[], None]] = {}
 _REFERENCE = re.compile(r"components(\.[a-z_][a-z0-9_]*)+:[a-z_][a-z0-9_]*")
 
 
-def program(function: Program) -> Program:
-    """Allow processes of parties to run `function(engine, task)`; what it returns is stored in the party's folder."""
+def program(function: Program | None = None, *, ready: Callable[[], None] | None = None):
+    """Allow processes of parties to run `function(engine, task)`; what it returns is stored in the party's folder.
+
+    `ready` is what each of them would do first, whoever it is for, such as to load compiled loops.
+    """
+    if function is None:
+        return partial(program, ready=ready)
     _PROGRAMS[reference(function)] = function
+    if ready is not None:
+        _READY[reference(function)] = ready
     return function
 
 
@@ -95,6 +104,13 @@ def find_program(name: str) -> Program:
     if name not in _PROGRAMS:
         raise InvalidInput(f"'{name}' is no program for parties; only functions of components marked @program are")
     return _PROGRAMS[name]
+
+
+def make_ready(name: str) -> None:
+    """Import a program and do what each who runs it would do first; one that is none is left for them to find out."""
+    with suppress(InvalidInput):
+        find_program(name)
+        _READY.get(name, lambda: None)()
 
 
 def store(outcome: Outcome, folder: Path) -> None:

@@ -5,10 +5,11 @@ so that a damaged file is noticed and a repeated write of the same part changes 
 keeps such a folder on a machine of its own.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,13 +25,17 @@ _DIGEST = b"troth.digest"
 
 @dataclass(frozen=True)
 class HoldingRecord:
-    """A reference to an owner's part: names and a digest, no data."""
+    """A reference to an owner's part: names and digests, no data.
+
+    `digest` is of the values, `octets` (SHA-256, hex) of the schema and the file: that is sooner seen than read.
+    """
 
     owner: str
     path: Path
     rows: int
     columns: tuple[str, ...]
     digest: str
+    octets: str = ""
 
 
 def write_holding(root: Path, owner: str, part: Table) -> HoldingRecord:
@@ -53,7 +58,7 @@ def write_holding(root: Path, owner: str, part: Table) -> HoldingRecord:
     )
     if not _holds(record, part.schema):
         _replace(record.path, part.columns.replace_schema_metadata({_DIGEST: record.digest.encode()}))
-    return record
+    return replace(record, octets=_octets_of(record.path, part.schema))
 
 
 class StoredColumns:
@@ -93,8 +98,9 @@ def _seen(record: HoldingRecord, schema: Schema, columns_of: Callable) -> Table:
     if not record.path.exists():
         raise InvalidInput(f"{record.path} does not exist; {remedy}")
     try:
+        is_as_written = _octets_of(record.path, schema) == record.octets
         table = Table(schema, columns_of(pq.ParquetFile(record.path)))
-        is_the_one = table.digest == record.digest
+        is_the_one = is_as_written or table.digest == record.digest
     except (pa.ArrowException, OSError):
         raise InvalidInput(f"{record.path} is a partial or damaged Parquet file; {remedy}") from None
     if not is_the_one:
@@ -102,6 +108,11 @@ def _seen(record: HoldingRecord, schema: Schema, columns_of: Callable) -> Table:
             f"{record.path} does not hold the rows recorded under schema {schema.name} (digest differs); {remedy}"
         )
     return table
+
+
+def _octets_of(path: Path, schema: Schema) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.sha256(schema.model_dump_json().encode())).hexdigest()
 
 
 def _holds(record: HoldingRecord, schema: Schema) -> bool:

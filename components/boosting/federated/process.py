@@ -7,10 +7,6 @@ the aggregator, each on its own, and a lost one need not end the others.
 import sys
 from collections.abc import Callable
 
-import numpy as np
-
-from components.boosting.histogram import Cuts, Planner, Rows, Terms, bin_columns
-from components.boosting.parameters import BoostingParameters
 from components.federated import AggregatorLost, ProtocolViolation, TooFewMembers
 from components.mpc.network import PartyLost
 from components.mpc.process import main
@@ -35,18 +31,5 @@ def in_federation(job: Job, say: Callable[..., None], at: Callable[[str], None])
         raise PartyLost(str(error)) from error
 
 
-def ready() -> None:
-    """Load the compiled loops of owners and aggregator: a tree of three rows needs all of them."""
-    cuts = Cuts(names=("x",), categorical=(False,), edges=(np.array([0, 1], np.float32),), lowest=(0.0,))
-    terms = Terms(cuts, "binary:logistic", BoostingParameters(rounds=1, max_depth=2, min_child_weight=0), rows=3)
-    values, labels = np.array([0, 0, 1], dtype=np.float32), np.array([0, 1, 1])
-    rows, planner = Rows(terms, bin_columns([values], cuts, 3), labels), Planner(terms)
-    rows.start(np.zeros(1, dtype=np.float32))
-    level = planner.receive(rows.begin(planner.begin(0)))
-    while level.wanted:
-        level = planner.receive(rows.descend(level))
-    rows.finish(level)
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], in_federation, ready))
+    sys.exit(main(sys.argv[1:], in_federation))

@@ -10,12 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from components.boosting.federated.agreement import Agreement
 from components.boosting.federated.model import trained_text
 from components.boosting.federated.noise import counted_parts
 from components.boosting.federated.owner import RowsOfOwner
 from components.boosting.federated.progress import kept_in, read_progress
 from components.boosting.federated.train import train
+from components.boosting.histogram import Cuts, Planner, Rows, Terms, bin_columns
+from components.boosting.parameters import BoostingParameters
 from components.errors import InvalidInput
 from components.federated import AggregatorLost, Federation, Files, Owner, least_survivors
 from components.mpc.programs import Task, program
@@ -26,7 +30,20 @@ KEPT = "progress.jsonl"
 """In the aggregator's folder: what it goes on from."""
 
 
-@program
+def _load_loops() -> None:
+    """Load the compiled loops of owners and aggregator: a tree of three rows needs all of them."""
+    cuts = Cuts(names=("x",), categorical=(False,), edges=(np.array([0, 1], np.float32),), lowest=(0.0,))
+    terms = Terms(cuts, "binary:logistic", BoostingParameters(rounds=1, max_depth=2, min_child_weight=0), rows=3)
+    values, labels = np.array([0, 0, 1], dtype=np.float32), np.array([0, 1, 1])
+    rows, planner = Rows(terms, bin_columns([values], cuts, 3), labels), Planner(terms)
+    rows.start(np.zeros(1, dtype=np.float32))
+    level = planner.receive(rows.begin(planner.begin(0)))
+    while level.wanted:
+        level = planner.receive(rows.descend(level))
+    rows.finish(level)
+
+
+@program(ready=_load_loops)
 def grow(parties: Parties, task: Task) -> dict:
     """Train together.
 

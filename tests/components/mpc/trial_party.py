@@ -1,10 +1,14 @@
 """A party's process with programs made for trials: what `components.mpc.process` is, plus these."""
 
 import os
+import random
+import secrets
 import sys
 import time
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from components.errors import InvalidInput
 from components.mpc.multiply import multiply_fixed
@@ -50,6 +54,14 @@ def private_sum(engine, task):
     task.report(tree=1)
     (task.folder / "received.bin").write_bytes(bytes(received))
     return {} if engine.deals else {"total": ratio}
+
+
+@program
+def drawn(engine, task):
+    """What this party draws, from everything that secrets, noise and shuffles are drawn from."""
+    exponent = X25519PrivateKey.generate().private_bytes_raw().hex()
+    seen = [secrets.token_hex(16), exponent, AESGCM.generate_key(256).hex(), os.urandom(16).hex(), random.random()]
+    return {"drawn": [*seen, int(np.random.default_rng().integers(2**62))]}
 
 
 @program
