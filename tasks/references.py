@@ -25,6 +25,7 @@ class Holding(TypedDict):
     rows: int
     columns: list[str]
     digest: str
+    octets: NotRequired[str]
 
 
 class Data(TypedDict):

@@ -1,8 +1,8 @@
 """An owner's store: a folder only the owner may read, with the owner's part of a table as one Parquet file.
 
-A file is written aside and renamed, so that a reader sees the whole part or none; it carries the digest of its values,
-so that a damaged file is noticed and a repeated write of the same part changes nothing. In a consortium each owner
-keeps such a folder on a machine of its own.
+A file is written aside and renamed, so that a reader sees the whole part or none. Whoever refers to it has its hash, so
+that a damaged file is noticed, and the digest of its values, so that a repeated write of the same part changes nothing.
+In a consortium each owner keeps such a folder on a machine of its own.
 """
 
 import hashlib
@@ -58,7 +58,8 @@ def write_holding(root: Path, owner: str, part: Table) -> HoldingRecord:
     )
     if not _holds(record, part.schema):
         _replace(record.path, part.columns.replace_schema_metadata({_DIGEST: record.digest.encode()}))
-    return replace(record, octets=_octets_of(record.path, part.schema))
+    with pa.OSFile(str(record.path)) as file:
+        return replace(record, octets=_octets_of(file, part.schema))
 
 
 class StoredColumns:
@@ -98,8 +99,9 @@ def _seen(record: HoldingRecord, schema: Schema, columns_of: Callable) -> Table:
     if not record.path.exists():
         raise InvalidInput(f"{record.path} does not exist; {remedy}")
     try:
-        is_as_written = _octets_of(record.path, schema) == record.octets
-        table = Table(schema, columns_of(pq.ParquetFile(record.path)))
+        file = pa.OSFile(str(record.path))
+        is_as_written = _octets_of(file, schema) == record.octets
+        table = Table(schema, columns_of(pq.ParquetFile(file)))
         is_the_one = is_as_written or table.digest == record.digest
     except (pa.ArrowException, OSError):
         raise InvalidInput(f"{record.path} is a partial or damaged Parquet file; {remedy}") from None
@@ -110,9 +112,9 @@ def _seen(record: HoldingRecord, schema: Schema, columns_of: Callable) -> Table:
     return table
 
 
-def _octets_of(path: Path, schema: Schema) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.sha256(schema.model_dump_json().encode())).hexdigest()
+def _octets_of(file: pa.NativeFile, schema: Schema) -> str:
+    file.seek(0)
+    return hashlib.file_digest(file, lambda: hashlib.sha256(schema.model_dump_json().encode())).hexdigest()
 
 
 def _holds(record: HoldingRecord, schema: Schema) -> bool:
