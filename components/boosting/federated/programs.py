@@ -31,16 +31,18 @@ KEPT = "progress.jsonl"
 
 
 def _load_loops() -> None:
-    """Load the compiled loops of owners and aggregator: a tree of three rows needs all of them."""
-    cuts = Cuts(names=("x",), categorical=(False,), edges=(np.array([0, 1], np.float32),), lowest=(0.0,))
-    terms = Terms(cuts, "binary:logistic", BoostingParameters(rounds=1, max_depth=2, min_child_weight=0), rows=3)
-    values, labels = np.array([0, 0, 1], dtype=np.float32), np.array([0, 1, 1])
-    rows, planner = Rows(terms, bin_columns([values], cuts, 3), labels), Planner(terms)
+    """Load the compiled loops of owners and aggregator, all of which a tree of three rows and one beside needs."""
+    settings = {"rounds": 1, "max_depth": 2, "min_child_weight": 0, "subsample": 1, "colsample_bytree": 1}
+    cuts = Cuts(names=("x",), categorical=(False,), edges=(np.arange(3, dtype=np.float32),), lowest=(-1.0,))
+    terms = Terms(cuts, "binary:logistic", BoostingParameters(**settings), rows=4)
+    bins, labels = bin_columns([np.array([-1, 0, 1, 1], np.float32)], cuts, 4), np.array([0, 1, 0, 0])
+    rows, planner = Rows(terms, bins[:3], labels[:3], validation=(bins[3:], labels[3:])), Planner(terms)
     rows.start(np.zeros(1, dtype=np.float32))
     level = planner.receive(rows.begin(planner.begin(0)))
     while level.wanted:
         level = planner.receive(rows.descend(level))
     rows.finish(level)
+    rows.loss()
 
 
 @program(ready=_load_loops)

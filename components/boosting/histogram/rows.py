@@ -6,7 +6,7 @@ threads; a part is to its owner what an owner is to the planner.
 Source: Chen and Guestrin, KDD 2016, algorithms 1 and 3.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -77,7 +77,7 @@ class Rows:
         self._require_within(beyond, "the gradients of rows are")
         for part in self._held_out:
             part.reset(tree)
-        self._nodes = 1
+        self._nodes, self._open = 1, {0}
         cuts = self.terms.cuts
         starts = cuts.starts(range(len(cuts)))
         self._slots = np.concatenate([np.arange(starts[one], starts[one + 1]) for one in tree.features])
@@ -95,8 +95,7 @@ class Rows:
         InvalidInput
             A split does not continue this tree.
         """
-        for split in level.splits:
-            self._require_next(split)
+        self._require_level(level.splits)
         first, *others = self._each(lambda part: part.descend(level), self._train)
         for other in others:
             first += other
@@ -106,8 +105,8 @@ class Rows:
 
     def finish(self, level: Level) -> None:
         """Add to every row's margin the value of its leaf, after the level's splits."""
-        for split in level.splits:
-            self._require_next(split)
+        self._require_level(level.splits)
+        self._require_leaves(level.leaves)
         self._each(lambda part: part.finish(level.splits, level.leaves), self._train + self._held_out)
 
     def replay(self, number: int, splits: Sequence[Split], leaves: Mapping[int, float]) -> None:
@@ -118,9 +117,10 @@ class Rows:
         InvalidInput
             The splits are of no tree of these terms.
         """
-        self._nodes = 1
+        self._nodes, self._open = 1, {0}
         for split in splits:
             self._require_next(split)
+        self._require_leaves(leaves)
         for part in self._train + self._held_out:
             part.reset(TreeStart(number, ()))
             part.drawn = 0
@@ -147,22 +147,37 @@ class Rows:
                 "lower eta"
             )
 
-    def _require_next(self, split: Split) -> None:
+    def _require_level(self, splits: Sequence[Split]) -> None:
+        """Refuse splits of a level that are not all of nodes there were before it."""
+        before = set(self._open)
+        for split in splits:
+            self._require_next(split, before)
+
+    def _require_next(self, split: Split, among: Collection[int] | None = None) -> None:
         """Compiled loops look up what a split names, so what came from elsewhere is checked here."""
-        cuts = self.terms.cuts
+        cuts, categories = self.terms.cuts, split.right_categories or ()
+        numbers = (split.node, split.left, split.right, split.feature, split.cut, *categories)
         known = (
-            (split.left, split.right) == (self._nodes, self._nodes + 1)
-            and 0 <= split.node < self._nodes
+            all(type(number) is int for number in numbers)
+            and type(split.default_left) is bool
+            and (split.left, split.right) == (self._nodes, self._nodes + 1)
+            and split.node in self._open
+            and (among is None or split.node in among)
             and 0 <= split.feature < len(cuts)
             and cuts.categorical[split.feature] == (split.right_categories is not None)
-            and all(-1 <= cut < cuts.bins[split.feature] for cut in (split.cut, *(split.right_categories or ())))
-            and min(split.right_categories or (0,)) >= 0
+            and all(-1 <= cut < cuts.bins[split.feature] for cut in (split.cut, *categories))
+            and min(categories, default=0) >= 0
         )
         if not known:
             raise InvalidInput(
                 f"a split of node {split.node} does not continue the tree; owners and planner need the same terms"
             )
         self._nodes += 2
+        self._open ^= {split.node, split.left, split.right}
+
+    def _require_leaves(self, leaves: Mapping[int, float]) -> None:
+        if leaves.keys() != self._open:
+            raise InvalidInput("the leaves are not those of the tree; owners and planner need the same terms")
 
     def _each(self, work: Callable, *arguments: Sequence) -> list:
         return list((self._pool.map if self._pool else map)(work, *arguments))

@@ -30,7 +30,7 @@ class Split:
         else:
             table[:] = 1
             table[list(self.right_categories)] = 0
-        table[bins] = self.default_left
+        table[bins] = bool(self.default_left)
         return table
 
 

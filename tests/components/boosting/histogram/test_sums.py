@@ -147,7 +147,19 @@ def test_a_tree_that_broke_off_can_be_begun_again(histogram, objective):
 
 
 @pytest.mark.parametrize(
-    "change", [{"feature": 4}, {"feature": -1}, {"left": 5}, {"cut": 99}, {"right_categories": (0,)}, {"node": 1}]
+    "change",
+    [
+        {"feature": 4},
+        {"feature": -1},
+        {"feature": True},
+        {"left": 5},
+        {"cut": 99},
+        {"cut": 0.5},
+        {"right_categories": (0,)},
+        {"node": 1},
+        {"default_left": 255},
+        {"default_left": 0},
+    ],
 )
 def test_a_split_of_another_tree_is_refused(histogram, change):
     drawn = histogram.draw_rows(100, categories=(5,))
@@ -159,6 +171,25 @@ def test_a_split_of_another_tree_is_refused(histogram, change):
     with pytest.raises(InvalidInput, match="does not continue"):
         rows.descend(Level((replace(split, **change),)))
     rows.descend(Level((split,), wanted=(1,)))
+    child = replace(split, node=1, left=3, right=4)
+    with pytest.raises(InvalidInput, match="does not continue"):
+        rows.descend(Level((replace(split, left=3, right=4),)))
+    with pytest.raises(InvalidInput, match="does not continue"):
+        rows.finish(Level((child, replace(child, node=3, left=5, right=6)), leaves={2: 0, 4: 0, 5: 0, 6: 0}))
+
+
+def test_leaves_of_another_tree_are_refused(histogram):
+    drawn = histogram.draw_rows(100, categories=(5,))
+    rows = drawn.rows(drawn.terms())
+    rows.start(np.zeros(1, dtype=np.float32))
+    split = Split(node=0, left=1, right=2, feature=0, default_left=False, cut=3)
+    for leaves in ({1: 0.5}, {0: 0.5}, {0: 0.5, 1: 0.5, 2: 0.5}):
+        rows.begin(Planner(rows.terms).begin(0))
+        with pytest.raises(InvalidInput, match="leaves"):
+            rows.finish(Level((split,), leaves=leaves))
+        with pytest.raises(InvalidInput, match="leaves"):
+            rows.replay(0, (split,), leaves)
+    rows.replay(0, (split,), {1: 0.5, 2: -0.5})
 
 
 def test_a_share_of_rows_and_features_is_drawn_for_each_tree(histogram):
