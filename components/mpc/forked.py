@@ -2,12 +2,15 @@
 
 To import is most of what a short run costs, and here happens once. Whoever forks has one thread and has read nothing
 but jobs: members read their rows, draw their secrets and start their threads afterwards, each for itself. Random
-numbers are the operating system's, or OpenSSL's, which notices that it was forked.
+numbers are the operating system's, or OpenSSL's, which notices that it was forked; NumPy's common generator would be
+the same in all, and nobody uses it.
 Where a process cannot safely be forked once libraries are in it (anywhere but Linux), members are started singly.
 """
 
+import fcntl
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -27,19 +30,34 @@ CAN_FORK = sys.platform == "linux"
 
 
 class Forked:
-    """A forked member as `subprocess.Popen` would show it; what forks it tells its number, and how it ended."""
+    """A forked member as `subprocess.Popen` would show it; `forking` tells its number, and how it ended."""
 
-    def __init__(self, stdin: int, stdout: int):
+    def __init__(self, forking: subprocess.Popen, stdin: int, stdout: int):
         self.stdin, self.stdout = os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb")
         self.pid: int | None = None
         self.returncode: int | None = None
+        self._forking, self._handle = forking, None
         self._changed = threading.Condition()
 
-    def learn(self, *, pid: int | None = None, returncode: int | None = None) -> None:
-        """Take what was told; how it ended stays as it was told first."""
+    def begun(self, pid: int) -> None:
+        """It runs, as this process."""
         with self._changed:
-            self.pid = self.pid or pid
+            self.pid = pid
+            # A number may come to be another process's, a handle not.
+            with suppress(ProcessLookupError):
+                self._handle = os.pidfd_open(pid)
+
+    def ended(self, returncode: int) -> None:
+        """It ended so, or is about to: it is waited for. How it ended stays as it was told first."""
+        if self._handle is not None:
+            waiting = select.poll()
+            waiting.register(self._handle, select.POLLIN)
+            waiting.poll()
+        with self._changed:
             self.returncode = returncode if self.returncode is None else self.returncode
+            if self._handle is not None:
+                os.close(self._handle)
+                self._handle = None
             self._changed.notify_all()
 
     def poll(self) -> int | None:
@@ -59,10 +77,12 @@ class Forked:
 
     def _send(self, number: int) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self.pid is not None or self.returncode is not None)
-            if self.returncode is None:
+            if self.returncode is None and self.pid is None:
+                # What does not run yet will not, without what is to fork it.
+                self._forking.send_signal(number)
+            elif self._handle is not None:
                 with suppress(ProcessLookupError):
-                    os.kill(self.pid, number)
+                    signal.pidfd_send_signal(self._handle, number)
 
 
 def start_forked(command: Sequence[str], jobs: Sequence[Job], write: Callable[[Job], Path], **options) -> list[Forked]:
@@ -75,43 +95,62 @@ def start_forked(command: Sequence[str], jobs: Sequence[Job], write: Callable[[J
     options
         Of `subprocess.Popen`.
     """
-    members, paths, inherited = [], [], [job.listener for job in jobs if job.listener is not None]
-    with ExitStack() as stack:
+    paths, inherited, ours = [], [job.listener for job in jobs if job.listener is not None], []
+    with ExitStack() as theirs, ExitStack() as unless_started:
         for job in jobs:
-            (stdin, ours), (theirs, stdout) = os.pipe(), os.pipe()
-            members.append(Forked(ours, theirs))
+            (stdin, to_member), (from_member, stdout) = _pipe(), _pipe()
             for end in (stdin, stdout):
-                stack.callback(os.close, end)
-                inherited.append(end)
+                theirs.callback(os.close, end)
+            for end in (to_member, from_member):
+                unless_started.callback(os.close, end)
+            inherited += (stdin, stdout)
+            ours.append((to_member, from_member))
             paths.append(str(write(job.model_copy(update={"streams": (stdin, stdout)}))))
         # Until members have logs of their own, what goes wrong is in that of the first.
         forking = subprocess.Popen(
             [*command, *paths],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=stack.enter_context((jobs[0].folder / LOG).open("ab")),
+            stderr=theirs.enter_context((jobs[0].folder / LOG).open("ab")),
             pass_fds=inherited,
             **options,
         )
+        unless_started.pop_all()
+    members = [Forked(forking, *ends) for ends in ours]
     threading.Thread(target=_follow, args=(forking, members), daemon=True).start()
     return members
 
 
+def _pipe() -> list[int]:
+    """A pipe whose ends are none of the first three of a process, which a member replaces."""
+    ends = os.pipe()
+    try:
+        return [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3) for end in ends]
+    finally:
+        for end in ends:
+            os.close(end)
+
+
 def _follow(forking: subprocess.Popen, members: Sequence[Forked]) -> None:
     codes: dict[int, int] = {}
-    with forking.stdout as lines:
-        for line in lines:
-            # Half a line, if it was killed.
-            with suppress(ValueError):
-                number, told = json.loads(line)
-                codes |= {number: told["returncode"]} if "returncode" in told else {}
-                # When the last of them has ended, so has what forked them, in a moment.
-                if len(codes) < len(members):
-                    members[number].learn(**told)
-    # Of whom nothing was told, it was not forked, or nobody knows any more.
-    code = forking.wait()
-    for number, member in enumerate(members):
-        member.learn(returncode=codes.get(number, code))
+    try:
+        with forking.stdout as lines:
+            for line in lines:
+                # What something printed when it was imported, or half a line of a process that was killed.
+                with suppress(ValueError, TypeError, LookupError):
+                    number, what, value = json.loads(line)
+                    if what == "begun":
+                        members[number].begun(value)
+                    elif what == "ended":
+                        codes[number] = value
+                        # When the last of them has ended, so has what forked them, in a moment.
+                        if len(codes) < len(members):
+                            members[number].ended(value)
+    finally:
+        # Of whom nothing was told, it was not forked, or nobody knows any more.
+        code = forking.wait()
+        for number, member in enumerate(members):
+            member.ended(codes.get(number, code))
 
 
 def fork_members(paths: Sequence[Path]) -> tuple[Path, float]:
@@ -119,6 +158,14 @@ def fork_members(paths: Sequence[Path]) -> tuple[Path, float]:
     processor seconds. What is forked from ends with the last of them, without ever returning.
     """
     jobs = [validated(Job, json.loads(path.read_text()), path) for path in paths]
+    # What is printed goes to the log, and this alone to whoever started it.
+    told = os.dup(1)
+    os.dup2(2, 1)
+
+    def tell(*facts: int | str) -> None:
+        with suppress(BrokenPipeError):
+            os.write(told, f"{json.dumps(facts)}\n".encode())
+
     for name in {job.program for job in jobs}:
         make_ready(name)
     share = time.process_time() / len(jobs)
@@ -126,14 +173,15 @@ def fork_members(paths: Sequence[Path]) -> tuple[Path, float]:
     for number, (path, job) in enumerate(zip(paths, jobs, strict=True)):
         pid = os.fork()
         if pid == 0:
+            os.close(told)
             _become(job, jobs)
             return path, share
         numbers[pid] = number
-        _tell(number, pid=pid)
+        tell(number, "begun", pid)
     _let_go(jobs)
     while numbers:
         pid, status = os.wait()
-        _tell(numbers.pop(pid), returncode=os.waitstatus_to_exitcode(status))
+        tell(numbers.pop(pid), "ended", os.waitstatus_to_exitcode(status))
     os._exit(0)
 
 
@@ -151,9 +199,3 @@ def _let_go(jobs: Sequence[Job], but: int | None = None) -> None:
     for job in jobs:
         for end in {*job.streams, job.listener} - {but, None}:
             os.close(end)
-
-
-def _tell(number: int, **told: int) -> None:
-    # Whoever listened may be gone.
-    with suppress(BrokenPipeError):
-        os.write(1, f"{json.dumps([number, told])}\n".encode())

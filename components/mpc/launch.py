@@ -176,7 +176,7 @@ def run_jobs(
     said: Queue[tuple[_Child, dict | None]] = Queue()
     children: list[_Child] = []
     try:
-        children += _start(jobs, command)
+        _start(jobs, command, children)
         for child in children:
             threading.Thread(target=_listen, args=(child, said), daemon=True).start()
         failures = _follow(children, said, on_progress, stop, dispensable)
@@ -188,9 +188,10 @@ def run_jobs(
     return {child.job.name: _ended(child) for child in children if child.job.name not in failed}
 
 
-def _start(jobs: Sequence[Job], command: Sequence[str]) -> list[_Child]:
+def _start(jobs: Sequence[Job], command: Sequence[str], children: list[_Child]) -> None:
+    """Start members, and add each to `children` as soon as it has to be ended again."""
     # Ctrl-C reaches this process alone, which then ends them.
-    options = {"env": ENVIRONMENT | os.environ, "start_new_session": True}
+    options = {"env": os.environ | ENVIRONMENT, "start_new_session": True}
     for job in jobs:
         job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         job.folder.chmod(0o700)
@@ -198,8 +199,10 @@ def _start(jobs: Sequence[Job], command: Sequence[str]) -> list[_Child]:
         log.unlink(missing_ok=True)
         create_once(log, b"")
     if len(jobs) > 1 and CAN_FORK:
-        return list(map(_Child, jobs, start_forked(command, jobs, _write, **options)))
-    return [_Child(job, _start_alone(job, command, **options)) for job in jobs]
+        children += map(_Child, jobs, start_forked(command, jobs, _write, **options))
+        return
+    for job in jobs:
+        children.append(_Child(job, _start_alone(job, command, **options)))
 
 
 def _start_alone(job: Job, command: Sequence[str], **options) -> subprocess.Popen:

@@ -78,7 +78,10 @@ def main(paths: Sequence[str], work: Work | None = None) -> int:
 
 
 class _WithoutPandas(MetaPathFinder):
-    """Keeps Arrow from importing pandas, as it does where that is installed: a third of a second, and nobody's need."""
+    """Keeps Arrow from importing pandas, as it does where that is installed: a third of a second, and nobody's need.
+
+    Whoever only asks whether it is there (`importlib.util.find_spec`) hears the same error.
+    """
 
     def find_spec(self, name: str, path: object, target: object = None) -> None:
         if name == "pandas":

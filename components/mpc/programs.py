@@ -107,8 +107,8 @@ def find_program(name: str) -> Program:
 
 
 def make_ready(name: str) -> None:
-    """Import a program and do what each who runs it would do first; one that is none is left for them to find out."""
-    with suppress(InvalidInput):
+    """Import a program and do what each who runs it would do first; what is wrong with it they then find themselves."""
+    with suppress(Exception):
         find_program(name)
         _READY.get(name, lambda: None)()
 

@@ -1,9 +1,11 @@
 """Members forked from one process are as apart as any: in what they draw, in how they end, in what they hold open."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,10 @@ import pytest
 
 from components.boosting.federated.programs import grow
 from components.boosting.secret_shared.programs import train_together
-from components.mpc.launch import ENVIRONMENT, run_parties
+from components.mpc.forked import start_forked
+from components.mpc.launch import ENVIRONMENT, PartyCrashed, run_parties
 from components.mpc.network import PartyLost
-from components.mpc.programs import reference
+from components.mpc.programs import Job, reference
 
 TRIAL = Path(__file__).with_name("trial_party.py")
 OWNERS = ("hospital", "insurer")
@@ -56,14 +59,28 @@ def test_no_two_members_draw_the_same(launch):
     assert len(set(everything)) == len(everything) == 6 * 3
 
 
+@pytest.fixture
+def job(tmp_path):
+    """A job that nobody reads."""
+    (tmp_path / "log.txt").touch()
+    return Job(program="x", parties=tmp_path, name="hospital", agreement={}, folder=tmp_path)
+
+
 def forks_them(pid: int) -> int:
     """The process that a member was forked from."""
     (line,) = (one for one in Path(f"/proc/{pid}/status").read_text().splitlines() if one.startswith("PPid"))
     return int(line.split()[1])
 
 
-def accident(name, rounds=4000, **about):
-    return {"rounds": rounds, "accident": {"party": "insurer", "kind": name, "round": 200, **about}}
+def runs(pid: int) -> bool:
+    """Whether there is such a process, and more of it than how it ended."""
+    with suppress(OSError):
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    return False
+
+
+def accident(kind):
+    return {"rounds": 4000, "accident": {"party": "insurer", "kind": kind, "round": 200}}
 
 
 @pytest.mark.slow
@@ -81,10 +98,53 @@ def test_members_go_on_when_what_forked_them_is_killed(launch, tmp_path, process
 
 
 @pytest.mark.slow
+def test_when_what_forked_them_is_killed_and_one_fails_nobody_stays(launch, tmp_path, process_of):
+    running = {}
+
+    def kill(name, event):
+        if not running:
+            running.update({one: process_of(tmp_path / "run" / one) for one in (*OWNERS, "dealer")})
+            os.kill(forks_them(running["insurer"]), 9)
+
+    with pytest.raises(PartyCrashed):
+        launch("many_rounds", agreement=accident("crash"), on_progress=kill)
+    assert not [name for name, pid in running.items() if runs(pid)]
+
+
+def test_what_has_not_forked_yet_can_be_ended(job, tmp_path):
+    (member,) = start_forked(
+        (sys.executable, "-c", "import time; time.sleep(600)"), [job], lambda job: job.folder / "job.json"
+    )
+    with pytest.raises(subprocess.TimeoutExpired):
+        member.wait(0.2)
+    member.terminate()
+    assert member.wait(20) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("line", ["loading ...", "5", "null", '[9, "begun", 1]', '{"a": 1}', '[0, "ended"]'])
+def test_what_is_printed_before_keeps_nobody_waiting(job, line):
+    (member,) = start_forked(
+        (sys.executable, "-c", f"print({line!r}); raise SystemExit(3)"), [job], lambda job: job.folder / "job.json"
+    )
+    assert member.wait(20) == 3
+
+
+def test_loops_are_loaded_before_they_are_forked():
+    code = (
+        "from components.mpc.programs import make_ready; from components.boosting.histogram import bins, gains, walk\n"
+        f"make_ready('{reference(grow)}')\n"
+        "loops = walk.divide, walk.add_divided, walk.add_value, gains.best_splits, bins._search_bins\n"
+        "print(*(len(loop.signatures) for loop in loops))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["1"] * 5
+
+
+@pytest.mark.slow
 def test_the_signal_that_ended_a_member_is_told(launch, tmp_path, process_of):
     def kill(name, event):
         if name == "insurer":
             os.kill(process_of(tmp_path / "run" / "insurer"), 11)
 
     with pytest.raises(PartyLost, match="'insurer' ended by SIGSEGV"):
-        launch("many_rounds", agreement=accident("slow", seconds=0), on_progress=kill)
+        launch("many_rounds", agreement=accident("none"), on_progress=kill)
