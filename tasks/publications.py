@@ -14,6 +14,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -128,7 +129,9 @@ def publish_champion(
             try:
                 made = _publish(store, settings, champion, enrolled[user], scheme, master)
             except Exception as error:
-                failed[user] = error
+                # Whoever revoked the user meanwhile may have written the same at the same time, and waits for the lock.
+                if not enrolment_of(settings).find(user).revoked:
+                    failed[user] = error
                 continue
             if made:
                 done.append(made)
@@ -213,9 +216,10 @@ def withdraw(settings: Settings, user: str) -> list[str]:
     # A list of users from a backup does not know what was published since.
     known = [one.tags[OF] for one in users_of(store) if one.tags.get(USER) == user and live in one.aliases]
     models = sorted({*enrolment_of(settings).find(user).models, *known})
-    # At once; a publication for many users holds the lock for minutes.
+    # At once if that goes: a publication for many users holds the lock for minutes, and may be writing the same.
     for model in models:
-        _end(store, settings, model, user)
+        with suppress(MlflowException):
+            _end(store, settings, model, user)
     names = []
     for model in models:
         with waiting(settings, _lock(model)):

@@ -2,9 +2,11 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 import tasks.publications
 from components.encryption import WrongKey
@@ -82,15 +84,43 @@ def test_a_user_revoked_just_before_the_alias_moves_is_withdrawn_after_it(proxy,
 
     def meanwhile(*arguments):
         proxy.enrolment.revoke("ada")
-        waiting.append(Thread(target=lambda: waiting.append(withdraw(proxy.settings, "ada"))))
-        waiting[0].start()
+        waiting.append(other.submit(withdraw, proxy.settings, "ada"))
         return point(*arguments)
 
     monkeypatch.setattr(tasks.publications, "_point", meanwhile)
-    proxy.publish("ada")
-    waiting[0].join(60)
-    assert waiting[1] == [f"{NAME}-for-ada"]
+    with ThreadPoolExecutor() as other:
+        proxy.publish("ada")
+        assert waiting[0].result() == [f"{NAME}-for-ada"]
     assert proxy.live("ada") is None
+
+
+@pytest.mark.parametrize("loser", ["publication", "withdrawal"])
+def test_both_writing_the_same_at_the_same_time_harms_neither(proxy, monkeypatch, loser):
+    """The store fails one of them."""
+    end, point, withdrawn = tasks.publications._end, tasks.publications._point, []
+
+    def fail_once(*arguments):
+        monkeypatch.setattr(tasks.publications, "_end", end)
+        raise MlflowException("UNIQUE constraint failed")
+
+    def meanwhile(*arguments):
+        if arguments[2] != f"{NAME}-for-ada":
+            return point(*arguments)
+        proxy.enrolment.revoke("ada")
+        if loser == "publication":
+            raise MlflowException("UNIQUE constraint failed")
+        monkeypatch.setattr(tasks.publications, "_end", fail_once)
+        withdrawn.append(other.submit(withdraw, proxy.settings, "ada"))
+        while tasks.publications._end is fail_once:
+            time.sleep(0.01)
+        return point(*arguments)
+
+    monkeypatch.setattr(tasks.publications, "_point", meanwhile)
+    with ThreadPoolExecutor() as other:
+        assert [one.user for one in proxy.publish("ada", "bob")] == ["bob"]
+        for one in withdrawn or [other.submit(withdraw, proxy.settings, "ada")]:
+            assert one.result() == [f"{NAME}-for-ada"]
+    assert (proxy.live("ada"), proxy.live("bob")[0]) == (None, "1")
 
 
 def test_a_revocation_that_was_cut_short_is_finished_by_the_next_publication(proxy):
