@@ -37,7 +37,7 @@ from prefect.settings import (
     PREFECT_CLIENT_MAX_RETRIES,
     temporary_settings,
 )
-from prefect.states import Cancelled, Cancelling, Crashed, State
+from prefect.states import Cancelling, Crashed, State
 
 from components.errors import InvalidInput
 from components.mpc.launch import PartyCrashed
@@ -133,6 +133,15 @@ def end_left_over(name: str) -> None:
             ),
         ):
             prefect.set_flow_run_state(run.id, Crashed(message="its machine was started again"), force=True)
+
+
+def was_called_off() -> bool:
+    """Whether this flow run was called off before it began. Prefect lets it begin all the same where its worker took it
+    up at that moment, and it would wait for others who have long given up.
+    """
+    with get_client(sync_client=True) as prefect:
+        states = prefect.read_flow_run_states(UUID(flow_run.get_id()))
+    return any(state.is_cancelled() or state.is_cancelling() for state in states)
 
 
 def _client(server: str | None) -> SyncPrefectClient:
@@ -275,10 +284,10 @@ def _call_off_all(prefect: SyncPrefectClient, runs: list[UUID]) -> None:
 
 
 def _call_off(prefect: SyncPrefectClient, run: UUID) -> None:
-    """End a run that still waits or goes on: what is not taken up by now must not be taken up later."""
+    """End a run that still waits or goes on: what is not taken up by now must not be taken up later.
+
+    The server decides by what the run is at that moment: one that waits is cancelled, of one that was taken up its
+    worker is told, and what has ended stays as it is.
+    """
     with suppress(PrefectHTTPStatusError, ObjectNotFound):
-        state = prefect.read_flow_run(run).state
-        if state.is_scheduled() or state.is_pending():
-            prefect.set_flow_run_state(run, Cancelled(message="called off"), force=True)
-        elif state.is_running():
-            prefect.set_flow_run_state(run, Cancelling(message="called off"))
+        prefect.set_flow_run_state(run, Cancelling(message="called off"))

@@ -147,7 +147,7 @@ def test_neither_the_shared_server_nor_others_have_the_verdict_the_scores_or_the
 
 def test_an_owner_that_is_killed_is_done_without_and_comes_back(trained, world):
     # More rounds than it takes a machine to start.
-    words = world.words(rounds=2000, max_depth=4)
+    words = world.words(rounds=10_000, max_depth=4)
     (world.folder / "hospital" / "printed.txt").write_text("")
     before = set(world.found("adder", "parties/store/together/grow-*/adder/progress.jsonl"))
     pipeline = world.start("hospital", world.troth(*words))
