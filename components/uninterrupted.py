@@ -1,7 +1,8 @@
-"""Code that no signal may cut short, because C that calls Python cannot be told that Python gave up.
+"""Code that no signal may cut short, because whoever called it, or comes after it, could not cope.
 
-XGBoost reads rows by calling back, four times over. Where Ctrl-C came in one of these calls it took the rows to be at
-their end, wrote past its own memory, and the process was aborted.
+C that calls Python cannot be told that Python gave up. XGBoost reads rows by calling back, four times over; where
+Ctrl-C came in one of these calls it took the rows to be at their end, wrote past its own memory, and the process was
+aborted. And half a transaction keeps a database locked.
 """
 
 import signal

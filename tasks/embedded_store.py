@@ -2,17 +2,45 @@
 
 MLflow makes its tables in a long series of migrations, and two processes that start on nothing, or one that is killed
 meanwhile, leave a database that no later start can use. So the first one makes it aside and renames it into place,
-under a lock.
+under a lock. Its calls are whole too: what Ctrl-C leaves of a transaction is held by the exception's own traceback and
+keeps the database locked, so that the run could not even be said to have ended.
 """
 
 import fcntl
+import inspect
 import os
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
 
+from components.uninterrupted import uninterrupted
 from tasks.settings import Settings
+
+
+class EmbeddedClient(MlflowClient):
+    """A client of stores in files, whose calls put off Ctrl-C and SIGTERM until they are done."""
+
+
+def _whole(method: Callable) -> Callable:
+    @wraps(method)
+    def call(*arguments, **options):
+        with uninterrupted():
+            return method(*arguments, **options)
+
+    return call
+
+
+for _name, _method in inspect.getmembers(MlflowClient, inspect.isfunction):
+    if not _name.startswith("_"):
+        setattr(EmbeddedClient, _name, _whole(_method))
+
+
+def is_embedded(settings: Settings) -> bool:
+    """Whether runs or models are kept in a file of this machine."""
+    return any(_file(uri) for uri in (settings.tracking_uri, settings.registry_uri))
 
 
 def ensure_store(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 
 from components.errors import InvalidInput
+from components.uninterrupted import uninterrupted
 from tasks.abandoned import LOCKS, close_abandoned
 from tasks.links import mlflow_link, prefect_link
 from tasks.loader import champion_of
@@ -49,25 +50,29 @@ def pipeline_run(
             flow_run = str(context.flow_run.id)
             tags |= {"prefect.flow_run_id": flow_run, "prefect.link": prefect_link(settings, flow_run)}
             _label(context, "troth", pipeline, model)
-        run, goes_on = open_run(
-            client,
-            settings,
-            pipeline=pipeline,
-            name=name,
-            model=model,
-            key=key,
-            champion=champion and champion.version,
-            tags=tags,
-            resume=resume,
-        )
-        Stage(client, run["run_id"]).parameters(request)
-        if goes_on:
-            logger().info("continuing the unfinished run %s; finished stages are not repeated", run["name"])
+        run = None
         try:
+            # What is begun is known here, to be closed, whenever a signal comes.
+            with uninterrupted():
+                run, goes_on = open_run(
+                    client,
+                    settings,
+                    pipeline=pipeline,
+                    name=name,
+                    model=model,
+                    key=key,
+                    champion=champion and champion.version,
+                    tags=tags,
+                    resume=resume,
+                )
+            Stage(client, run["run_id"]).parameters(request)
+            if goes_on:
+                logger().info("continuing the unfinished run %s; finished stages are not repeated", run["name"])
             yield run
         except BaseException as failure:
-            refused = str(failure) if isinstance(failure, InvalidInput) else ""
-            close_run(client, run["run_id"], how_it_ended(failure), refused=refused)
+            if run:
+                refused = str(failure) if isinstance(failure, InvalidInput) else ""
+                close_run(client, run["run_id"], how_it_ended(failure), refused=refused)
             raise
         close_run(client, run["run_id"], "FINISHED")
         logger().info("MLflow run: %s", mlflow_link(settings, run))

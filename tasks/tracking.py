@@ -19,8 +19,9 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 
+from components.uninterrupted import uninterrupted
 from tasks import references
-from tasks.embedded_store import ensure_store
+from tasks.embedded_store import EmbeddedClient, ensure_store, is_embedded
 from tasks.settings import Settings, load_settings
 
 DIGEST_LENGTH = 32
@@ -100,7 +101,8 @@ class Stage:
 def client_of(settings: Settings) -> MlflowClient:
     """A client of the stores in `settings`, which are made where they are embedded and not there yet."""
     ensure_store(settings)
-    return MlflowClient(settings.tracking_uri, settings.registry_uri)
+    kind = EmbeddedClient if is_embedded(settings) else MlflowClient
+    return kind(settings.tracking_uri, settings.registry_uri)
 
 
 def connect() -> tuple[Settings, MlflowClient]:
@@ -165,13 +167,7 @@ def stage_run(client: MlflowClient, parent: references.Run, stage: str) -> Itera
     What it took is logged, of wall time and of this process's processor time, with what it took before where it was cut
     off and goes on.
     """
-    run = find_stage(client, parent["run_id"], parent["experiment_id"], stage)
-    if run is None:
-        tags = {MLFLOW_PARENT_RUN_ID: parent["run_id"], STAGE: stage, MLFLOW_RUN_NAME: stage}
-        run = client.create_run(parent["experiment_id"], run_name=stage, tags=tags)
-    else:
-        client.update_run(run.info.run_id, status="RUNNING")
-    here, before = Stage(client, run.info.run_id), run.data.metrics
+    here, before = None, {}
     clocks = {SECONDS: time.monotonic, PROCESSOR_SECONDS: time.process_time}
     began = {name: clock() for name, clock in clocks.items()}
 
@@ -179,14 +175,27 @@ def stage_run(client: MlflowClient, parent: references.Run, stage: str) -> Itera
         here.metrics({name: before.get(name, 0.0) + clock() - began[name] for name, clock in clocks.items()})
 
     try:
+        # What is begun is known here, to be closed, whenever a signal comes.
+        with uninterrupted():
+            run = _begin(client, parent, stage)
+            here, before = Stage(client, run.info.run_id), run.data.metrics
         yield here
     except BaseException as failure:
-        with suppress(Exception):
-            note_costs()
-        close_run(client, run.info.run_id, how_it_ended(failure))
+        if here:
+            with suppress(Exception):
+                note_costs()
+            close_run(client, here.run_id, how_it_ended(failure))
         raise
     note_costs()
-    close_run(client, run.info.run_id, "FINISHED")
+    close_run(client, here.run_id, "FINISHED")
+
+
+def _begin(client: MlflowClient, parent: references.Run, stage: str) -> Run:
+    if run := find_stage(client, parent["run_id"], parent["experiment_id"], stage):
+        client.update_run(run.info.run_id, status="RUNNING")
+        return run
+    tags = {MLFLOW_PARENT_RUN_ID: parent["run_id"], STAGE: stage, MLFLOW_RUN_NAME: stage}
+    return client.create_run(parent["experiment_id"], run_name=stage, tags=tags)
 
 
 def find_stage(client: MlflowClient, parent_id: str, experiment: str, stage: str) -> Run | None:

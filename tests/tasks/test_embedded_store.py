@@ -3,13 +3,17 @@
 import multiprocessing
 import os
 import signal
+import threading
+from contextlib import contextmanager
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Metric
 
 from tasks import embedded_store
 from tasks.embedded_store import ensure_store
 from tasks.settings import Registry, Settings, Tracking
+from tasks.tracking import client_of, close_run
 
 
 @pytest.fixture
@@ -54,3 +58,32 @@ def test_servers_and_stores_that_exist_are_left_alone(bare, tmp_path):
     ensure_store(bare)
     assert path.read_bytes() == b"somebody's"
     ensure_store(bare.model_copy(update={"tracking": Tracking(uri="http://127.0.0.1:9")}))
+
+
+@contextmanager
+def ended_by_ctrl_c(seconds: float):
+    """A timer of so many seconds, to be started in the block, which it ends as Ctrl-C does."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            yield threading.Timer(seconds, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_any_moment_leaves_a_store_that_can_be_written_to(bare):
+    client = client_of(bare)
+    experiment = client.create_experiment("trials")
+    for trial in range(60):
+        run = client.create_run(experiment).info.run_id
+        with ended_by_ctrl_c(0.001 * trial) as timer:
+            try:
+                timer.start()
+                while True:
+                    client.log_batch(run, metrics=[Metric("trial", trial, 0, 0)])
+                    client.update_run(run, status="RUNNING")
+            except KeyboardInterrupt:
+                close_run(client, run, "KILLED")
+                raise
+        assert client.get_run(run).info.status == "KILLED"
