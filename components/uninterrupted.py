@@ -29,9 +29,9 @@ def uninterrupted() -> Iterator[None]:
         signal.signal(number, before[number])
         signal.raise_signal(number)
 
-    for one in before:
-        signal.signal(one, put_off)
     try:
+        for one in before:
+            signal.signal(one, put_off)
         yield
     finally:
         is_over = True

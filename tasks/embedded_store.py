@@ -10,6 +10,7 @@ import fcntl
 import inspect
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -39,8 +40,13 @@ for _name, _method in inspect.getmembers(MlflowClient, inspect.isfunction):
 
 
 def is_embedded(settings: Settings) -> bool:
-    """Whether runs or models are kept in a file of this machine."""
-    return any(_file(uri) for uri in (settings.tracking_uri, settings.registry_uri))
+    """Whether runs and models are kept in files of this machine: for a server nobody who presses Ctrl-C has to wait."""
+    return all(_file(uri) for uri in (settings.tracking_uri, settings.registry_uri))
+
+
+def whole(client: MlflowClient) -> AbstractContextManager[None]:
+    """Within it several calls are done or none, where the client's own are."""
+    return uninterrupted() if isinstance(client, EmbeddedClient) else nullcontext()
 
 
 def ensure_store(settings: Settings) -> None:

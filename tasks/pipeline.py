@@ -13,8 +13,8 @@ from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 
 from components.errors import InvalidInput
-from components.uninterrupted import uninterrupted
 from tasks.abandoned import LOCKS, close_abandoned
+from tasks.embedded_store import whole
 from tasks.links import mlflow_link, prefect_link
 from tasks.loader import champion_of
 from tasks.locks import alone, name_of_locks
@@ -53,7 +53,7 @@ def pipeline_run(
         run = None
         try:
             # What is begun is known here, to be closed, whenever a signal comes.
-            with uninterrupted():
+            with whole(client):
                 run, goes_on = open_run(
                     client,
                     settings,
@@ -69,12 +69,12 @@ def pipeline_run(
             if goes_on:
                 logger().info("continuing the unfinished run %s; finished stages are not repeated", run["name"])
             yield run
+            close_run(client, run["run_id"], "FINISHED")
         except BaseException as failure:
             if run:
                 refused = str(failure) if isinstance(failure, InvalidInput) else ""
                 close_run(client, run["run_id"], how_it_ended(failure), refused=refused)
             raise
-        close_run(client, run["run_id"], "FINISHED")
         logger().info("MLflow run: %s", mlflow_link(settings, run))
 
 

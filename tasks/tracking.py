@@ -19,9 +19,8 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 
-from components.uninterrupted import uninterrupted
 from tasks import references
-from tasks.embedded_store import EmbeddedClient, ensure_store, is_embedded
+from tasks.embedded_store import EmbeddedClient, ensure_store, is_embedded, whole
 from tasks.settings import Settings, load_settings
 
 DIGEST_LENGTH = 32
@@ -176,18 +175,18 @@ def stage_run(client: MlflowClient, parent: references.Run, stage: str) -> Itera
 
     try:
         # What is begun is known here, to be closed, whenever a signal comes.
-        with uninterrupted():
+        with whole(client):
             run = _begin(client, parent, stage)
             here, before = Stage(client, run.info.run_id), run.data.metrics
         yield here
+        note_costs()
+        close_run(client, here.run_id, "FINISHED")
     except BaseException as failure:
         if here:
             with suppress(Exception):
                 note_costs()
             close_run(client, here.run_id, how_it_ended(failure))
         raise
-    note_costs()
-    close_run(client, here.run_id, "FINISHED")
 
 
 def _begin(client: MlflowClient, parent: references.Run, stage: str) -> Run:

@@ -129,7 +129,7 @@ def end_left_over(name: str) -> None:
         for run in prefect.read_flow_runs(
             deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),
             flow_run_filter=FlowRunFilter(
-                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING]))
             ),
         ):
             prefect.set_flow_run_state(run.id, Crashed(message="its machine was started again"), force=True)

@@ -26,7 +26,19 @@ from components.mpc.programs import Job, make_ready
 LOG = "log.txt"
 """Where a member's errors go, in its folder."""
 
-CAN_FORK = sys.platform == "linux"
+
+def _can_fork() -> bool:
+    """Whether processes can be forked here, and be known by handles, which some builds of Python and sandboxes lack."""
+    if sys.platform != "linux" or not (hasattr(os, "pidfd_open") and hasattr(signal, "pidfd_send_signal")):
+        return False
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:
+        return False
+    return True
+
+
+CAN_FORK = _can_fork()
 
 
 class Forked:
@@ -149,8 +161,9 @@ def _follow(forking: subprocess.Popen, members: Sequence[Forked]) -> None:
     finally:
         # Of whom nothing was told, it was not forked, or nobody knows any more.
         code = forking.wait()
+        # Each by itself: one may live on for long after another.
         for number, member in enumerate(members):
-            member.ended(codes.get(number, code))
+            threading.Thread(target=member.ended, args=(codes.get(number, code),), daemon=True).start()
 
 
 def fork_members(paths: Sequence[Path]) -> tuple[Path, float]:
@@ -168,6 +181,8 @@ def fork_members(paths: Sequence[Path]) -> tuple[Path, float]:
 
     for name in {job.program for job in jobs}:
         make_ready(name)
+    # What is left of it here would be every member's, and be written where each is listened to.
+    sys.stdout.flush()
     share = time.process_time() / len(jobs)
     numbers = {}
     for number, (path, job) in enumerate(zip(paths, jobs, strict=True)):

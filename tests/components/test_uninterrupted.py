@@ -68,6 +68,30 @@ def test_signals_that_come_all_the_time_come_between_blocks_and_after_them():
     assert len(came) == before + 1
 
 
+def test_a_signal_before_the_block_has_begun_leaves_no_other_put_off(monkeypatch):
+    """SIGTERM in the moment between the two handlers, which raises."""
+    before, set_handler, calls = signal.getsignal(signal.SIGTERM), signal.signal, []
+
+    def stop(*_):
+        raise SystemExit(7)
+
+    def interrupted(*arguments):
+        calls.append(set_handler(*arguments))
+        if len(calls) == 1:
+            signal.raise_signal(signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(signal, "signal", interrupted)
+            with pytest.raises(SystemExit), uninterrupted():
+                pass
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGTERM) is stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_in_another_thread_nothing_is_touched():
     seen = []
 

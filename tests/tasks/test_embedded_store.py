@@ -11,9 +11,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 
 from tasks import embedded_store
-from tasks.embedded_store import ensure_store
+from tasks.embedded_store import EmbeddedClient, ensure_store
+from tasks.references import Run
 from tasks.settings import Registry, Settings, Tracking
-from tasks.tracking import client_of, close_run
+from tasks.tracking import client_of, close_run, find_stage, stage_run
 
 
 @pytest.fixture
@@ -58,6 +59,32 @@ def test_servers_and_stores_that_exist_are_left_alone(bare, tmp_path):
     ensure_store(bare)
     assert path.read_bytes() == b"somebody's"
     ensure_store(bare.model_copy(update={"tracking": Tracking(uri="http://127.0.0.1:9")}))
+
+
+def test_only_calls_to_files_put_signals_off(bare):
+    server = "http://127.0.0.1:9"
+    assert type(client_of(bare)) is EmbeddedClient
+    for tracking, registry in [(server, server), (server, bare.registry_uri), (bare.tracking_uri, server)]:
+        settings = bare.model_copy(update={"tracking": Tracking(uri=tracking), "registry": Registry(uri=registry)})
+        assert type(client_of(settings)) is MlflowClient
+
+
+def test_ctrl_c_while_a_stage_ends_leaves_it_ended(bare, monkeypatch):
+    client = client_of(bare)
+    experiment = client.create_experiment("trials")
+    parent = client.create_run(experiment).info.run_id
+    run = Run(run_id=parent, experiment_id=experiment, name="run", model="model", champion=None)
+    write = EmbeddedClient.log_batch
+
+    def interrupted(self, *arguments, **options):
+        monkeypatch.setattr(EmbeddedClient, "log_batch", write)
+        write(self, *arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EmbeddedClient, "log_batch", interrupted)
+    with pytest.raises(KeyboardInterrupt), stage_run(client, run, "train"):
+        pass
+    assert find_stage(client, parent, experiment, "train").info.status == "KILLED"
 
 
 @contextmanager

@@ -68,6 +68,7 @@ class Rows:
         InvalidInput
             A gradient is larger than the terms allow.
         """
+        self._nodes, self._open = 1, {0}
         share = self.terms.parameters.subsample
         masks: list = [None] * len(self._train)
         if share < 1:
@@ -77,7 +78,6 @@ class Rows:
         self._require_within(beyond, "the gradients of rows are")
         for part in self._held_out:
             part.reset(tree)
-        self._nodes, self._open = 1, {0}
         cuts = self.terms.cuts
         starts = cuts.starts(range(len(cuts)))
         self._slots = np.concatenate([np.arange(starts[one], starts[one + 1]) for one in tree.features])

@@ -148,3 +148,31 @@ def test_the_signal_that_ended_a_member_is_told(launch, tmp_path, process_of):
 
     with pytest.raises(PartyLost, match="'insurer' ended by SIGSEGV"):
         launch("many_rounds", agreement=accident("none"), on_progress=kill)
+
+
+def test_a_member_that_is_gone_is_known_to_be_while_others_live_on(tmp_path):
+    """What forked them ends without a word of it, and the last was never forked."""
+    jobs = [Job(program="x", parties=tmp_path, name=name, agreement={}, folder=tmp_path / name) for name in "abc"]
+    for one in jobs:
+        one.folder.mkdir()
+        (one.folder / "log.txt").touch()
+    forking = """
+import json, os, time
+for number in (0, 1):
+    pid = os.fork()
+    if pid == 0:
+        os.close(1)
+        time.sleep(600 if number == 0 else 0)
+        os._exit(0)
+    print(json.dumps([number, "begun", pid]), flush=True)
+os._exit(1)
+"""
+    members = start_forked((sys.executable, "-c", forking), jobs, lambda one: one.folder / "job.json")
+    try:
+        assert [members[2].wait(60), members[1].wait(60), members[0].poll()] == [1, 1, None]
+    finally:
+        members[0].kill()
+    members[0].wait(60)
+    for one in members:
+        one.stdin.close()
+        one.stdout.close()
