@@ -281,7 +281,7 @@ def _record(matched: Matched, agreement: Agreement, ended: Mapping[str, Ended]) 
             "bytes_dealt": sum(one["dealt"] for one in owners),
             "cpu_seconds": round(sum(one["cpu_seconds"] for one in counts.values()), 2),
             "peak_bytes": max(one["peak_bytes"] for one in counts.values()),
-            **{f"seconds_{phase}": round(taken, 3) for phase, taken in seconds.items()},
+            **{f"seconds_{phase}": round(taken, 6) for phase, taken in seconds.items()},
         },
     )
 
