@@ -10,7 +10,6 @@ import json
 import logging
 from collections.abc import Callable
 
-from mlflow.exceptions import MlflowException
 from prefect import task
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
@@ -52,6 +51,9 @@ def _as_json(value) -> object:
 
 def _is_passing_trouble(task, run, state) -> bool:
     """Retry what may go away by itself: a store that is busy or out of reach. Never a verdict or a mistake."""
+    # Owners' machines, which only log, do without MLflow and the seconds of its import.
+    from mlflow.exceptions import MlflowException
+
     match state.data:
         case MlflowException() as error:
             # MLflow calls a server that does not answer an internal error, and a full disk too, which stays full.

@@ -44,6 +44,7 @@ from components.mpc.launch import PartyCrashed
 from components.mpc.network import PartyLost
 from tasks.answers import from_markdown
 from tasks.own_part import Request
+from tasks.stage import logger
 
 FLOW = "take-part"
 AUTH_STRING, API_KEY = "TROTH_OWNERS_AUTH_STRING", "TROTH_OWNERS_API_KEY"
@@ -51,7 +52,7 @@ AUTH_STRING, API_KEY = "TROTH_OWNERS_AUTH_STRING", "TROTH_OWNERS_API_KEY"
 
 T = TypeVar("T")
 
-_POLL, _GRACE, _AGAIN = 0.5, 10.0, 2.5
+_POLL, _GRACE, _AGAIN, _SOON = 0.5, 10.0, 2.5, 20.0
 
 
 def require_server(server: str | None) -> None:
@@ -163,6 +164,7 @@ class _Asked:
     since: float = 0.0
     answered: bool = False
     gone: bool = False
+    missed: bool = False
 
     @property
     def run(self) -> UUID:
@@ -229,11 +231,16 @@ def _look_at(prefect: SyncPrefectClient, one: _Asked, patience: float) -> Except
         one.answered = True
     elif state.is_final():
         one.gone, failure = True, _failure(one.name, state)
-    elif (state.is_scheduled() or state.is_pending()) and time.monotonic() - one.since > patience:
-        # A request that has waited this long is refused by whoever takes it up.
-        _call_off(prefect, one.run)
-        one.gone, failure = True, _not_taken_up(one.name, one.deployment, patience)
-        return None if one.is_dispensable else failure
+    elif state.is_scheduled() or state.is_pending():
+        waited = time.monotonic() - one.since
+        if waited > patience:
+            # A request that has waited this long is refused by whoever takes it up.
+            _call_off(prefect, one.run)
+            one.gone, failure = True, InvalidInput(_not_taken_up(one, patience))
+            return None if one.is_dispensable else failure
+        if waited > _SOON and not one.missed:
+            one.missed = True
+            logger().warning(f"{_not_taken_up(one, _SOON)}; waiting up to {patience:g} s")
     return None if one.is_dispensable and isinstance(failure, PartyLost) else failure
 
 
@@ -263,10 +270,11 @@ def _failure(name: str, state: State) -> Exception:
             )
 
 
-def _not_taken_up(name: str, deployment: DeploymentResponse, patience: float) -> InvalidInput:
-    where = f"work pool '{deployment.work_pool_name}'" if deployment.work_pool_name else f"deployment {FLOW}/{name}"
-    return InvalidInput(
-        f"no worker of {where} took up what '{name}' was asked within {patience:g} s; on its machine run "
+def _not_taken_up(one: _Asked, seconds: float) -> str:
+    name, pool = one.name, one.deployment.work_pool_name
+    where = f"work pool '{pool}'" if pool else f"deployment {FLOW}/{name}"
+    return (
+        f"no worker of {where} took up what '{name}' was asked within {seconds:g} s; on its machine run "
         f"'troth parties serve DIR --as {name}', or start its worker"
     )
 

@@ -79,7 +79,7 @@ def apart(home, policy, _server):
         patch.syspath_prepend(str(ROOT))
         for name, value in {"PYTHONPATH": str(ROOT), "PREFECT_API_URL": _server}.items():
             patch.setenv(name, value)
-        context.set_forkserver_preload(["tests.flows.conftest"])
+        context.set_forkserver_preload(["tests.forked", "tests.flows.conftest"])
         multiprocessing.forkserver.ensure_running()
     environment = {name: os.environ[name] for name in STORES} | {"PREFECT_API_URL": _server}
 

@@ -66,7 +66,7 @@ def processes():
         patch.syspath_prepend(str(ROOT))
         patch.setenv("PYTHONPATH", str(ROOT))
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["tests.tasks.test_promotion_crash"])
+        context.set_forkserver_preload(["tests.forked", "tests.tasks.test_promotion_crash"])
         yield context
 
 

@@ -182,7 +182,7 @@ def test_a_worker_that_is_not_there(world):
     world.kill("insurer")
     path = world.folder / "hospital" / "parties" / "parties.yaml"
     before = path.read_text()
-    path.write_text(before.replace("gather: 600", "gather: 8"))
+    path.write_text(before.replace("gather: 600", "gather: 24"))
     try:
         said = world.train()
     finally:
@@ -190,6 +190,8 @@ def test_a_worker_that_is_not_there(world):
         world.work("insurer")
     assert "work pool 'owner-insurer'" in said.complaint
     assert "troth parties serve DIR --as insurer" in said.complaint
+    # Who watches hears of it long before the pipeline gives up.
+    assert "waiting up to 24 s" in said.out
 
 
 def test_an_owner_that_is_killed_comes_back_and_the_update_meets_the_champion(trained, world, kept_rows, people):
