@@ -21,6 +21,8 @@ FEATURES = torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
 TRUTH = torch.arange(20) % 3
 PLAN = plan_for(epsilon=2.0, delta=1e-5, units=1000, batch=100, epochs=3)
 STEPS = 3 * PLAN.steps_an_epoch
+SURE = 1 - 1e-8
+"""Confidence of an audit: its noise cannot be seeded, and a correct step should not fail by chance."""
 
 
 def losses(model, rows):
@@ -37,6 +39,7 @@ def audited(engine=None, clipping=None, *, count: int = 600, training=PrivateTra
         clipping=clipping or Flat(0.5),
         engine=engine or BookKeeping(),
         count=count,
+        confidence=SURE,
         training=training,
     )
 
@@ -198,6 +201,7 @@ def test_users_are_audited_with_several_utterances(fault, monkeypatch):
     plan = replace(PLAN, unit="user")
     torch.manual_seed(1)
     options = {"plan": plan, "clipping": Flat(0.5), "engine": RowsClippedApart() if fault else BookKeeping()}
+    options["confidence"] = SURE
     assert refuted(audit_step(nn.Linear(6, 3), losses, [4, 7, 10, 13], count=300, **options)) == fault
 
 
