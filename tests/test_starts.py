@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-SLOW = ("mlflow", "xgboost", "torch", "sklearn", "pandas", "matplotlib")
+SLOW = ("mlflow", "xgboost", "torch", "sklearn", "pandas", "matplotlib", "scipy.special")
 
 
 @pytest.mark.parametrize(

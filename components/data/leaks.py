@@ -5,10 +5,10 @@ and knows nothing. Such a column settles the label by itself, either value by va
 and columns of nearly unique values can do that by luck, so a feature is named only when luck cannot explain it.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import gammaln
 
 LUCK = 1e-9
 """A feature is named when a random label would be settled with a lower probability than this."""
@@ -61,7 +61,7 @@ def _mostly(there: np.ndarray) -> bool:
 def _settles(values: np.ndarray, labels: np.ndarray) -> str | None:
     """How a feature settles every label, beyond what luck explains."""
     sizes = np.bincount(labels)
-    log_labellings = gammaln(len(labels) + 1) - gammaln(sizes + 1).sum()
+    log_labellings = math.lgamma(len(labels) + 1) - sum(math.lgamma(size + 1) for size in sizes)
     beyond_luck = np.log(LUCK) + log_labellings
     if len(sizes) == 2 and np.log(4) < beyond_luck and _always(_one_threshold, values, labels):
         return "one threshold separates its classes"
