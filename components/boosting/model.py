@@ -38,7 +38,8 @@ def to_document(booster: xgboost.Booster) -> dict:
 
 def from_document(document: dict) -> xgboost.Booster:
     """The model a document describes."""
-    return xgboost.Booster(model_file=bytearray(json.dumps(document).encode()))
+    # XGBoost takes names as they are, and an escaped letter for its escape.
+    return xgboost.Booster(model_file=bytearray(json.dumps(document, ensure_ascii=False).encode()))
 
 
 def model_digest(booster: xgboost.Booster) -> str:

@@ -21,6 +21,7 @@ from components.data.schema import (
     MulticlassLabel,
     RegressionLabel,
     Schema,
+    can_be_feature,
     write_schema,
 )
 from components.data.table import as_text
@@ -97,6 +98,9 @@ def draft_schema(
             continue
         if _named_like(column, NOT_TO_BE_LOOKED_AT):
             notes.append(f"'{column}' is a group and no feature: a model that looks at it may repeat unequal treatment")
+            continue
+        if not can_be_feature(column):
+            notes.append(f"'{column}' is left out: a feature's name has no bracket and no '<'; rename the column")
             continue
         feature = _feature(column, columns[column], notes)
         if feature:

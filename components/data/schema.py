@@ -5,7 +5,9 @@ stages need to know without looking at data: kinds, category orders, group bands
 disk, a frozen pydantic model in memory, and rejects keys it does not know.
 """
 
+import re
 from difflib import get_close_matches
+from itertools import filterfalse
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -16,6 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from components.errors import InvalidInput
 
 M = TypeVar("M", bound=BaseModel)
+
+_NO_FEATURE = re.compile(r"[\[\]<\x00-\x1f]|\\u")
+"""What the name of an XGBoost feature may not have, or does not keep when a model is written and read."""
 
 
 class _Frozen(BaseModel):
@@ -91,6 +96,11 @@ class Group(_Frozen):
         return self
 
 
+def can_be_feature(name: str) -> bool:
+    """Whether a column's name can be that of a feature."""
+    return not _NO_FEATURE.search(name)
+
+
 def _require_increasing(edges: tuple[float, ...] | None) -> None:
     if edges is not None and not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
         raise ValueError("edges are increasing numbers")
@@ -126,6 +136,11 @@ class Schema(_Frozen):
             raise ValueError(f"column '{person}' identifies the person and is a feature too; a model may not see it")
         if any(group.column == person for group in self.groups.values()):
             raise ValueError(f"column '{person}' identifies the person and is a group too; a group is of many persons")
+        for name in filterfalse(can_be_feature, self.features):
+            raise ValueError(
+                f"feature '{name}' has a bracket, '<', '\\u' or a control character, which the name of no feature may "
+                "have; rename the column in the table and here"
+            )
         if label in {person, self.time}:
             raise ValueError(f"column '{label}' is the label; the person and time columns are others")
         return self

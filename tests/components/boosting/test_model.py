@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 import xgboost
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from components.boosting.model import base_margins, from_document, model_digest, to_document
 from components.boosting.pooled import predict_margins, train_pooled
+from components.data.schema import can_be_feature
 
 KINDS = ("binary", "multiclass", "regression")
 
@@ -16,6 +19,15 @@ def test_document_holds_the_whole_model(table_of, small, kind):
     np.testing.assert_array_equal(predict_margins(again, table), predict_margins(booster, table))
     assert (again.feature_names, again.feature_types) == (booster.feature_names, booster.feature_types)
     assert "c" in again.feature_types
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1).filter(can_be_feature))
+@example("Länge des Aufenthalts")
+@example('a "quoted" \\ name')
+def test_whatever_may_name_a_feature_is_kept(name):
+    rows = xgboost.DMatrix(np.eye(2), label=[0, 1], feature_names=[name, f"{name}'"])
+    booster = xgboost.train({}, rows, 1)
+    assert booster.feature_names == from_document(to_document(booster)).feature_names == rows.feature_names
 
 
 @pytest.mark.parametrize("kind", KINDS)

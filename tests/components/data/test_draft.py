@@ -141,6 +141,12 @@ def test_a_label_with_gaps_is_still_the_last_column_of_two_values(visits):
     assert any("'readmitted'" in note and "'smoker'" in note for note in draft.notes)
 
 
+def test_a_column_whose_name_no_feature_may_have_is_left_out_with_a_note(visits):
+    draft = draft_schema(visits.append_column("BMI [kg/m2]", visits["Age"]), "t")
+    assert "BMI [kg/m2]" not in draft.schema.features
+    assert any("'BMI [kg/m2]'" in note and "rename" in note for note in draft.notes)
+
+
 def test_no_rows_to_guess_from(visits):
     with pytest.raises(InvalidInput, match="no rows"):
         draft_schema(visits.slice(0, 0), "t")

@@ -32,6 +32,12 @@ def test_public_cut_points_are_read_as_they_were_written(tmp_path):
     assert schema.features["dose"].edges is None
 
 
+@pytest.mark.parametrize("name", ["BMI [kg/m2]", "a<b", "a\x1bb", "a\\u00e4"])
+def test_names_that_no_feature_may_have(name):
+    with pytest.raises(InvalidInput, match="rename the column"):
+        validated(Schema, {**FEATURE, "features": {name: {}}}, "visits.yaml")
+
+
 def test_a_misspelt_key_is_told_what_it_may_be():
     with pytest.raises(InvalidInput, match="'lable' is not a known key; did you mean 'label'"):
         validated(Schema, {"name": "t", "person": "p", "features": {"a": {}}, "lable": {"column": "y"}}, "t.yaml")
