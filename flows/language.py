@@ -93,7 +93,7 @@ def language(
     )
     if finished == "skip" and (before := finished_outcome("language", request)):
         return before
-    with pipeline_run("language", name=f"language {data.kind} {mode}", model=model, request=request) as run:
+    with pipeline_run("language", name=f"language {model} {mode}", model=model, request=request) as run:
         texts = partition_texts(
             run, data, split, privatisation, seed, privacy.unit if mode == "private" else "utterance"
         )

@@ -90,7 +90,7 @@ def tabular(
     )
     if finished == "skip" and (before := finished_outcome("tabular", request)):
         return before
-    with pipeline_run("tabular", name=f"tabular {data.kind} {mode}", model=model, request=request) as run:
+    with pipeline_run("tabular", name=f"tabular {model} {mode}", model=model, request=request) as run:
         dealt = partition(run, data, partition_plan, split, golden, seed)
         trained = train(run, dealt, mode, training, candidates, selection, noise)
         evaluated = evaluate(run, dealt, trained, rules.choice, golden)

@@ -5,6 +5,7 @@ can only be said of runs that hold locks of this home, so each is tagged with th
 """
 
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from tasks.locks import if_free, name_of_locks
@@ -27,6 +28,14 @@ def close_abandoned(client: MlflowClient, settings: Settings) -> list[str]:
         for run in client.search_runs(experiments, ours)
         if _closed(client, settings, run.info.run_id, run.info.experiment_id, run.data.tags[KEY])
     ]
+
+
+def is_abandoned(settings: Settings, run: Run) -> bool:
+    """Whether a run the store calls running is dead, as far as the locks of this home tell; it is left as it is."""
+    if run.info.status != "RUNNING" or run.data.tags.get(LOCKS) != name_of_locks(settings):
+        return False
+    with if_free(settings, run.data.tags[KEY]) as is_dead:
+        return is_dead
 
 
 def _closed(client: MlflowClient, settings: Settings, run_id: str, experiment: str, key: str) -> bool:

@@ -32,9 +32,23 @@ _DEFAULTS = {
 
 
 def prepare_environment(settings: Settings) -> None:
-    """Set what is not set; with a server of ours running on this machine, talk to it."""
-    # Predictions, logs and errors speak of people; nobody else on this machine reads them.
-    settings.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Set what is not set; with a server of ours running on this machine, talk to it.
+
+    Raises
+    ------
+    InvalidInput
+        The home is not there and cannot be made.
+    """
+    try:
+        # Predictions, logs and errors speak of people; nobody else on this machine reads them.
+        settings.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except PermissionError:
+        raise
+    except OSError as error:
+        raise InvalidInput(
+            f"the home {settings.root} cannot be made ({(error.strerror or str(error)).lower()}); set TROTH_HOME to a "
+            "folder that can be written to"
+        ) from None
     keys = settings.root / "keys"
     for private in (settings.root, keys, *keys.glob("*.key")):
         close_to_others(private)

@@ -7,6 +7,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import RegisteredModel
 
 from components.errors import InvalidInput
+from tasks.abandoned import is_abandoned
 from tasks.promotion_ledger import examine
 from tasks.publication_store import EPOCH, OF, SOURCE, STATE, USER, users_of
 from tasks.settings import Settings
@@ -27,7 +28,11 @@ class ModelStatus:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """A flow's run: when it began (UTC), what it was, how it ended and what was decided, or why it was refused."""
+    """A flow's run: when it began (UTC), what it was, how it ended and what was decided, or why it was refused.
+
+    `status` is MLflow's, or DIED of a run that the store still calls running; a run `is_stale` whose verdict came to
+    nothing, since there was another champion by then.
+    """
 
     run_id: str
     name: str
@@ -38,6 +43,7 @@ class RunStatus:
     error: float | None
     nfr: float | None
     refused: str = ""
+    is_stale: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,12 +86,13 @@ def runs(client: MlflowClient, settings: Settings, *, most: int) -> list[RunStat
             run.info.run_id,
             run.info.run_name,
             datetime.fromtimestamp(run.info.start_time / 1000, UTC),
-            run.info.status,
+            "DIED" if is_abandoned(settings, run) else run.info.status,
             run.data.tags.get("troth.verdict", ""),
             run.data.tags.get("troth.version", ""),
             run.data.metrics.get("error_new"),
             run.data.metrics.get("nfr"),
             run.data.tags.get(REFUSED, "") if run.info.status == "FAILED" else "",
+            run.data.tags.get("troth.action") == "refuse",
         )
         for run in newest
     ]

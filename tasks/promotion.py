@@ -181,7 +181,8 @@ def _refuse(desk: Desk, statement: Statement, expected: str | None) -> Entry:
     champion = desk.standing.champion
     why = (
         f"stale: judged against {f'version {expected}' if expected else 'no champion'}, but "
-        f"{f'version {champion}' if champion else 'nobody'} is champion now; judge it again"
+        f"{f'version {champion}' if champion else 'nobody'} is champion now; give the same command again, to have it "
+        "judged against that"
     )
     return desk.write(replace(statement, action=Action.REFUSE, why=why))
 

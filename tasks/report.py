@@ -88,7 +88,8 @@ def report(
             ]
         )
     )
-    here.rename(f"{registered['model']} v{registered['version']} {judged['decision'].lower()}")
+    became = "stale" if promoted["action"] == "refuse" else judged["decision"].lower()
+    here.rename(f"{registered['model']} v{registered['version']} {became}")
     if TaskRunContext.get():
         create_link_artifact(key="mlflow-run", link=mlflow_link(settings, run), link_text="The run in MLflow")
         create_link_artifact(

@@ -91,16 +91,19 @@ def show_status(models: Sequence, runs: Sequence) -> None:
     for column in table.columns[:2] + table.columns[3:]:
         column.no_wrap = True
     for run in runs:
-        verdict = f"[{STYLE[run.verdict]}]{run.verdict}[/]" if run.verdict in STYLE else run.status.lower()
         table.add_row(
             run.run_id[:8],
             f"{run.started:%Y-%m-%d %H:%M}",
-            escape(run.name) + (f"\n[dim]{escape(run.refused)}[/]" if run.refused else ""),
-            f"{verdict} {_version(run.version)}" if run.version else verdict,
+            escape(run.name),
+            _ended(run),
             _percent(run.error),
             _percent(run.nfr),
         )
     console.print(table)
+    if refused := [run for run in runs if run.refused]:
+        console.print("\nwhy runs were refused")
+    for run in refused:
+        console.print(f"{run.run_id[:8]}  {run.refused}", style="dim", markup=False, soft_wrap=True)
 
 
 def show_next(model: str) -> None:
@@ -119,6 +122,14 @@ def show_next(model: str) -> None:
         markup=False,
         soft_wrap=True,
     )
+
+
+def _ended(run) -> str:
+    """How a run ended; the verdict on a candidate that was not promoted after all is no word about the registry."""
+    verdict = f"[{STYLE[run.verdict]}]{run.verdict}[/]" if run.verdict in STYLE else run.status.lower()
+    if run.is_stale:
+        return f"{run.verdict} {_version(run.version)}, but stale"
+    return f"{verdict} {_version(run.version)}" if run.version else verdict
 
 
 def _because(outcome: dict) -> str:

@@ -11,6 +11,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+STYLE = {"error": "red", "warning": "yellow", "note": "dim"}
+"""Of findings, the gravest first."""
+
 Folder = Annotated[Path, typer.Argument(help="The folder of parties.yaml, keys and certificates.")]
 
 
@@ -93,8 +96,8 @@ def check(
     findings = inspect_parties(read_parties(folder), name)
     if name and (folder / OWNER).exists():
         part_of(read_member(folder, name=name))
-    for finding in sorted(findings, key=lambda one: one.severity):
-        style = "red" if finding.severity == "error" else "yellow"
+    for finding in sorted(findings, key=lambda one: list(STYLE).index(one.severity)):
+        style = STYLE[finding.severity]
         console.print(f"{finding.severity}: {finding.sentence}", markup=False, soft_wrap=True, style=style)
     if any(finding.severity == "error" for finding in findings):
         raise typer.Exit(2)
@@ -116,13 +119,16 @@ def serve(
     `PREFECT_API_URL=http://prefect.example.org:4200/api troth parties serve parties --as insurer`
     """
     import os
+    import warnings
 
+    from components.parties.check import require_own_files
     from tasks.member import VARIABLE, member_file, parties_of, read_member
     from tasks.own_part import part_of
     from troth.session import require_a_server
     from troth.terminal import console
 
     member = read_member(folder, name=name)
+    require_own_files(parties_of(member), name)
     rows = part_of(member)
     if member.prefect:
         os.environ["PREFECT_API_URL"] = member.prefect
@@ -140,7 +146,15 @@ def serve(
     console.print(
         f"serving take-part/{name} at {os.environ['PREFECT_API_URL']}; Ctrl-C ends it", markup=False, soft_wrap=True
     )
-    take_part.serve(name=name, description=f"What {place} does when the pipeline asks", print_starting_message=False)
+    # Prefect's own way out on SIGTERM forgets to await itself.
+    warnings.filterwarnings("ignore", "coroutine 'Runner.astop'", RuntimeWarning)
+    take_part.serve(
+        name=name,
+        description=f"What {place} does when the pipeline asks",
+        print_starting_message=False,
+        # There is no schedule to pause, and the server may be gone, or another worker of this name go on.
+        pause_on_shutdown=False,
+    )
 
 
 def _host(text: str) -> tuple[str, tuple[str, int]]:

@@ -17,9 +17,9 @@ _OBJECTION = 1.0
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to put right (error) or to know (warning), in one sentence."""
+    """Something to put right (error), to look into (warning) or to know (note), in one sentence."""
 
-    severity: Literal["error", "warning"]
+    severity: Literal["error", "warning", "note"]
     sentence: str
 
 
@@ -38,6 +38,19 @@ def inspect_parties(parties: Parties, name: str | None = None) -> list[Finding]:
     if name and not any(finding.severity == "error" for finding in found):
         found += _links(parties, parties.member(name))
     return found
+
+
+def require_own_files(parties: Parties, name: str) -> None:
+    """Refuse to be the member `name` with files that no other member would take for its own.
+
+    Raises
+    ------
+    InvalidInput
+        Its certificate or key is missing, damaged, expired or of somebody else.
+    """
+    for finding in _files(parties.member(name), parties):
+        if finding.severity == "error":
+            raise InvalidInput(finding.sentence)
 
 
 def _files(member: Owner | Dealer, parties: Parties) -> list[Finding]:
@@ -76,6 +89,8 @@ def _reach(parties: Parties, owner: Owner, context: ssl.SSLContext) -> Finding |
         raw = socket.create_connection((owner.address, owner.port), timeout=_WAIT)
     except socket.gaierror:
         return Finding("error", f"{title}: the address cannot be resolved; correct it in parties.yaml")
+    except ConnectionRefusedError:
+        return Finding("note", f"{title} is reached, and nothing listens there, as between two programs it should be")
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         return Finding("warning", f"{title} does not answer ({why}); start it, or correct its address or the firewall")

@@ -15,7 +15,7 @@ def test_the_same_run_twice_at_once_is_refused_and_the_first_goes_on(run, apart,
     data, barrier = table(), apart.barrier(2)
     process = apart(data, at=GATE, barrier=barrier)
     _wait_for_a_run(client)
-    with pytest.raises(InvalidInput, match=r"tabular table pooled .* in progress"):
+    with pytest.raises(InvalidInput, match=r"tabular people pooled .* in progress"):
         run(data)
     barrier.wait(timeout=180)
 

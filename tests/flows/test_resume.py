@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from tasks import overview
 from tasks.loader import load
 from tasks.promotion_ledger import examine, ledger_of
 from tasks.tracking import STAGE, find_stage
@@ -159,7 +160,7 @@ def test_what_is_asked_for_with_other_parameters_is_another_run(run, table, pare
 
 
 @pytest.mark.slow
-def test_an_unfinished_run_whose_champion_was_replaced_meanwhile_is_refused(run, table, monkeypatch, home):
+def test_an_unfinished_run_whose_champion_was_replaced_meanwhile_is_refused(run, table, monkeypatch, home, client):
     run(table("first", seed=1))
     second = table("second", seed=2)
     with monkeypatch.context() as patch:
@@ -171,6 +172,7 @@ def test_an_unfinished_run_whose_champion_was_replaced_meanwhile_is_refused(run,
 
     assert (outcome["action"], outcome["champion"]) == ("refuse", "2")
     assert "stale" in outcome["why"]
+    assert [one.verdict for one in overview.runs(client, home, most=9) if one.is_stale] == ["PROMOTE"]
     assert load("models:/people@champion", home).version == "2"
     assert run(second)["action"] == "promoted"
 

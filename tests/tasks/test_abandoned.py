@@ -7,6 +7,7 @@ from threading import Timer
 
 import pytest
 
+from tasks import overview
 from tasks.abandoned import LOCKS, close_abandoned
 from tasks.locks import alone, if_free, name_of_locks
 from tasks.pipeline import pipeline_run
@@ -18,7 +19,7 @@ def left(home, client):
     """A function that leaves a run of some key behind as running, one stage of it too."""
 
     def leave(key: str, *, locks: str | None = None) -> tuple[str, str]:
-        tags = {LOCKS: locks or name_of_locks(home)}
+        tags = {LOCKS: locks or name_of_locks(home), "troth.pipeline": "tabular"}
         run, _ = open_run(
             client, home, pipeline="tabular", name=key, model="m", key=key, champion=None, tags=tags, resume=False
         )
@@ -36,6 +37,8 @@ def test_a_run_is_dead_when_its_lock_is_free(left, home, client):
     alive, dead = left("alive"), left("dead")
     with if_free(home, "alive") as is_free:
         assert is_free
+        told = {run.run_id: run.status for run in overview.runs(client, home, most=5)}
+        assert told == {alive[0]: "RUNNING", dead[0]: "DIED"}
         assert close_abandoned(client, home) == [dead[0]]
 
     def status(ids):

@@ -2,6 +2,9 @@
 
 import os
 
+import pytest
+
+from components.errors import InvalidInput
 from components.secret_file import close_to_others
 from tasks.environment import prepare_environment
 from tasks.settings import Settings
@@ -47,3 +50,11 @@ def test_what_somebody_else_owns_is_left_alone(tmp_path, monkeypatch):
     close_to_others(theirs)
 
     assert modes(theirs) == [0o755]
+
+
+def test_a_home_that_cannot_be_made_is_named(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    for home in (file, file / "home"):
+        with pytest.raises(InvalidInput, match=f"{home} cannot be made.*TROTH_HOME"):
+            prepare_environment(Settings(home=str(home)))

@@ -1,10 +1,17 @@
 """`troth parties serve`, and `troth run tabular --parties`: what is refused before anything is started."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 
 import pyarrow.csv
 import pytest
 import yaml
+
+from tests.troth.conftest import wait_for
+from tests.troth.machines import prefect_server
 
 
 @pytest.fixture
@@ -23,6 +30,12 @@ def folder(troth, tmp_path, people, people_schema, served, monkeypatch):
     return path
 
 
+def hand_over(folder, *kinds: str) -> None:
+    """Give the insurer files of the hospital's."""
+    for kind in kinds:
+        (folder / f"hospital.{kind}").replace(folder / f"insurer.{kind}")
+
+
 def test_serving_needs_a_server(troth, folder):
     assert "PREFECT_API_URL" in troth("parties", "serve", folder, "--as", "insurer").complaint
 
@@ -35,14 +48,40 @@ def test_serving_as_somebody_else(troth, folder):
     ("harm", "named"),
     [
         (lambda folder: (folder / "owner.yaml").unlink(), "owner.yaml"),
+        (lambda folder: hand_over(folder, "key"), "does not belong"),
+        (lambda folder: hand_over(folder, "pem", "key"), "of 'hospital', not of 'insurer'"),
         (lambda folder: (folder / "rows.csv").write_text("id,marker\np1,much\np2,3\n"), "'much'"),
         (lambda folder: (folder / "rows.csv").unlink(), "rows.csv"),
         (lambda folder: (folder / "people.yaml").write_text("name: people"), "people.yaml"),
     ],
 )
-def test_serving_looks_at_the_table_first(troth, folder, harm, named):
+def test_serving_looks_at_its_files_and_its_table_first(troth, folder, harm, named):
     harm(folder)
     assert named in troth("parties", "serve", folder, "--as", "insurer").complaint
+
+
+@pytest.mark.slow
+def test_an_owner_that_is_told_to_ends_at_once_though_its_server_is_gone(folder, tmp_path):
+    command = [
+        sys.executable,
+        "-c",
+        "from troth.app import main; main()",
+        "parties",
+        "serve",
+        folder,
+        "--as",
+        "insurer",
+    ]
+    printed = tmp_path / "printed.txt"
+    with prefect_server(tmp_path) as address, open(printed, "wb") as out:
+        environment = os.environ | {"PREFECT_API_URL": address}
+        serving = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        wait_for(lambda: "Ctrl-C" in printed.read_text(), "worker")
+        time.sleep(5)  # Prefect's runner has begun to look for work, and says nothing of it
+    serving.terminate()
+    assert serving.wait(30) in (0, 128 + signal.SIGTERM, -signal.SIGTERM)
+    assert "Traceback" not in printed.read_text()
+    assert "Warning" not in printed.read_text()
 
 
 def test_checking_looks_at_the_table_too(troth, folder):

@@ -70,13 +70,18 @@ def layout_of(columns: Mapping[str, Sequence[str]], schema: Schema) -> Layout:
     sides: dict[frozenset[str], list[str]] = {}
     for party in parties:
         sides.setdefault(frozenset(own[party]), []).append(party)
-    divided = [owners for owners in sides.values() if len(owners) > 1]
-    if len(divided) > 1:
-        raise InvalidInput(f"sides {divided[0]} and {divided[1]} are both divided by rows; only one side may be")
     for name in schema.columns:
         holding = [side for side in sides if name in side]
         if len(holding) > 1:
-            raise InvalidInput(f"column '{name}' is held by sides that differ; give it to one of them")
+            odd = min(holding[0] ^ holding[1])
+            has, lacks = (sides[side][0] for side in sorted(holding[:2], key=lambda side: odd not in side))
+            raise InvalidInput(
+                f"owner '{lacks}' lacks column '{odd}' and has '{name}', of which '{has}' has both; owners have all "
+                f"columns alike or share none: give '{lacks}' the column, or let one side alone have '{name}'"
+            )
+    divided = [owners for owners in sides.values() if len(owners) > 1]
+    if len(divided) > 1:
+        raise InvalidInput(f"sides {divided[0]} and {divided[1]} are both divided by rows; only one side may be")
     singles = [owners[0] for owners in sides.values() if len(owners) == 1]
     groups = tuple((owner, *singles) for owner in divided[0]) if divided else (tuple(singles),)
     return Layout(parties, own, groups)

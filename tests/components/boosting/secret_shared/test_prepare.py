@@ -65,7 +65,9 @@ def test_the_layout_follows_from_names_of_columns(columns, groups, divided):
     [
         ({"alone": WHOLE}, "'alone'"),
         ({"n": LEFT, "s": LEFT, "e": RIGHT, "w": RIGHT}, r"\['n', 's'\].*\['e', 'w'\]"),
-        ({"clinic": [*LEFT, "b"], "insurer": RIGHT}, "column 'b'"),
+        ({"clinic": [*LEFT, "b"], "insurer": RIGHT}, "'insurer' lacks column 'a' and has 'b'"),
+        ({"n": WHOLE, "s": WHOLE, "e": LEFT}, "'e' lacks column 'b' and has 'a', of which 'n' has both"),
+        ({"n": WHOLE, "s": LEFT, "e": LEFT, "w": WHOLE}, "'s' lacks column 'b'"),
     ],
 )
 def test_a_layout_nobody_can_train_on_is_refused_by_name(columns, names):
