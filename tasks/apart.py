@@ -63,9 +63,10 @@ def require_fits(
         raise InvalidInput(
             "partition is 'crowd', which needs mode federated and a selection, such as --mode federated --select 50"
         )
-    if selection and isinstance(plan, Crowd) and selection.owners > plan.owners:
+    known = getattr(plan, "owners", None)  # of plans that deal to a number of owners
+    if selection and known and selection.owners > known:
         raise InvalidInput(
-            f"a round is to ask {selection.owners} owners and the crowd has {plan.owners}; ask for fewer (--select)"
+            f"a round is to ask {selection.owners} owners and there are {known}; ask for fewer (--select)"
         )
     # A source without sites has one owner unless told.
     if plan is None and mode != "pooled" and not isinstance(source, RandHie | Apart):

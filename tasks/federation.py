@@ -90,8 +90,9 @@ def train_with_aggregator(
         raise InvalidInput(
             f"selection asks for {selection.owners} owners a round and there are {owners}; ask for fewer"
         )
-    parameters = with_bins_for(data, parameters)
     parts = counted_parts(selection.owners if selection else owners, members=owners, threshold=least_survivors(owners))
+    rows_a_bin = agreement_of(data, parameters, selection, noise, contributors=parts).rows_a_bin(owners)
+    parameters = with_bins_for(data, parameters, rows_a_bin=rows_a_bin)
     agreement = agreement_of(data, parameters, selection, noise, contributors=parts)
     agreement.require_possible()
     public = _public(data) | {
@@ -120,13 +121,15 @@ def happened_in(told: Mapping) -> Happened:
     return Happened(told["rounds"], losses)
 
 
-def with_bins_for(data: Data, parameters: BoostingParameters, *, usual: int = MAX_BIN) -> BoostingParameters:
+def with_bins_for(
+    data: Data, parameters: BoostingParameters, *, usual: int = MAX_BIN, rows_a_bin: float = ROWS_A_BIN
+) -> BoostingParameters:
     """The parameters; with the usual bins where nobody asked for a number, or fewer where rows are too few for them.
 
     How many rows owners train on is only known once they have divided them, so a tenth is left over.
     """
     training = sum(holding["rows"] for holding in data["holdings"]) * data["split"]["shares"][0]
-    most = int(0.9 * training / ROWS_A_BIN)
+    most = int(0.9 * training / rows_a_bin)
     if parameters.max_bin is not None:
         return parameters
     if 2 <= most < usual:

@@ -6,7 +6,9 @@ promotion at a time: Prefect's limit keeps runs from queueing at the ledger's lo
 
 from contextlib import AbstractContextManager, nullcontext
 
+from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectNotFound
 from prefect.input import RunInput
 from prefect.settings import PREFECT_API_URL
 from pydantic import Field
@@ -76,6 +78,11 @@ def _one_at_a_time() -> AbstractContextManager[object]:
     """A server's limit, where it has one; a slot of a process that died is free again after a minute."""
     if not PREFECT_API_URL.value():
         return nullcontext()  # an embedded server serves nobody else
+    try:
+        with get_client(sync_client=True) as prefect:
+            prefect.read_global_concurrency_limit_by_name(LIMIT)
+    except ObjectNotFound:
+        return nullcontext()
     return concurrency(LIMIT, occupy=1, strict=False, lease_duration=60)
 
 

@@ -1,5 +1,6 @@
 """What a command says when it is done: what was decided, why, and where to look."""
 
+import os
 import shlex
 from collections.abc import Sequence
 
@@ -112,11 +113,12 @@ def show_next(model: str) -> None:
 
     server = load_settings().server
     prefect, mlflow = (f"http://{server.host}:{port}" for port in (server.prefect_port, server.mlflow_port))
+    look = f"troth up   (then Prefect is at {prefect}, MLflow at {mlflow})"
+    if used := os.environ.get("PREFECT_API_URL"):
+        look = f"Prefect at {used.rstrip('/').removesuffix('/api')};  troth up   (then MLflow is at {mlflow})"
     console.print()
     console.print("report     troth report", markup=False)
-    console.print(
-        f"look       troth up   (then Prefect is at {prefect}, MLflow at {mlflow})", markup=False, soft_wrap=True
-    )
+    console.print(f"look       {look}", markup=False, soft_wrap=True)
     console.print(
         f"registry   troth status;  troth ledger show {shlex.quote(model)};  troth ledger verify",
         markup=False,

@@ -62,6 +62,11 @@ def test_few_rows_are_cut_into_fewer_bins_unless_somebody_asked_for_a_number(row
     assert of_crowds == (asked or 32)
 
 
+def test_bins_have_the_rows_that_noise_does_not_drown():
+    data = {"holdings": [{"rows": 1500}] * 2, "split": {"shares": [0.55, 0.15, 0.3]}}
+    assert with_bins_for(data, BoostingParameters(), rows_a_bin=145.0).max_bin == 10
+
+
 def test_few_rows_of_a_crowd_are_cut_into_fewer_bins_too():
     data = {"holdings": [{"rows": 500}], "split": {"shares": [0.55, 0.15, 0.3]}}
     assert with_bins_for(data, BoostingParameters(), usual=32).max_bin == 24
@@ -72,6 +77,8 @@ def test_more_owners_a_round_than_a_crowd_has_are_refused():
     with pytest.raises(InvalidInput, match="200 owners.*100"):
         require_fits(source, "federated", plan, Selection(owners=200))
     require_fits(source, "federated", plan, Selection(owners=100))
+    with pytest.raises(InvalidInput, match="50 owners.*3"):
+        require_fits(source, "federated", Even(owners=3), Selection(owners=50))
 
 
 def test_why_an_owner_was_left_out_is_said_and_counted(caplog):
