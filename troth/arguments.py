@@ -44,9 +44,10 @@ def source_of(
     if schema is not None:
         raise InvalidInput(f"--schema {schema} goes with --data FILE or --parties DIR; the sources bring their own")
     match name or "rand_hie":
-        case "rand_hie":
-            _leave_out(None, rows, cases, used="rand_hie")
-            return RandHie() if years is None else RandHie(years=_years(years))
+        case "rand_hie" | "rand_hie_by_site" as known:
+            _leave_out(None, rows, cases, used=known)
+            chosen = RandHie(site=known == "rand_hie")
+            return chosen if years is None else chosen.model_copy(update={"years": _years(years)})
         case "multiple_sclerosis":
             _leave_out(years, None, None, used="multiple_sclerosis")
             given = {"rows": rows, "case_share": cases}
@@ -55,7 +56,9 @@ def source_of(
                 given["case_share"] = None
             return validated(MultipleSclerosis, given, "--source multiple_sclerosis")
         case other:
-            raise InvalidInput(f"source '{other}' does not exist; use rand_hie or multiple_sclerosis, or --data FILE")
+            raise InvalidInput(
+                f"source '{other}' does not exist; use rand_hie, rand_hie_by_site or multiple_sclerosis, or --data FILE"
+            )
 
 
 def partition_of(text: str, source: Source) -> PartitionPlan:

@@ -12,7 +12,10 @@ app = typer.Typer(
 )
 
 SourceName = Annotated[
-    str | None, typer.Option("--source", help="A source that comes with Troth: rand_hie, multiple_sclerosis.")
+    str | None,
+    typer.Option(
+        "--source", help="A source of Troth's: rand_hie (without its site: rand_hie_by_site), multiple_sclerosis."
+    ),
 ]
 DataFile = Annotated[Path | None, typer.Option("--data", help="Your own table, CSV or Parquet.")]
 SchemaFile = Annotated[

@@ -11,7 +11,7 @@ from tasks.apart import require_fits
 from tasks.federation import happened_in, with_bins_for, without_owners_column
 from tasks.inputs import MultipleSclerosis, OwnTable, RandHie, declared_schema, load, name_of
 from tasks.partition import dealt_by
-from troth.arguments import noise_of
+from troth.arguments import noise_of, source_of
 
 BY_SITE = ByColumn(column="site")
 
@@ -70,6 +70,11 @@ def test_bins_have_the_rows_that_noise_does_not_drown():
 def test_few_rows_of_a_crowd_are_cut_into_fewer_bins_too():
     data = {"holdings": [{"rows": 500}], "split": {"shares": [0.55, 0.15, 0.3]}}
     assert with_bins_for(data, BoostingParameters(), usual=32).max_bin == 24
+
+
+def test_the_same_rows_can_be_trained_on_in_one_place():
+    source = source_of("rand_hie_by_site", None, None, "1-2", None)
+    assert source == without_owners_column(RandHie(years=(1, 2)), "federated", None)
 
 
 def test_more_owners_a_round_than_a_crowd_has_are_refused():
