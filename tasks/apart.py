@@ -66,7 +66,7 @@ def require_fits(
     known = getattr(plan, "owners", None)  # of plans that deal to a number of owners
     if selection and known and selection.owners > known:
         raise InvalidInput(
-            f"a round is to ask {selection.owners} owners and there are {known}; ask for fewer (--select)"
+            f"selection asks for {selection.owners} owners a round and there are {known}; ask for fewer (--select)"
         )
     # A source without sites has one owner unless told.
     if plan is None and mode != "pooled" and not isinstance(source, RandHie | Apart):

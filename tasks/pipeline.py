@@ -35,7 +35,7 @@ def pipeline_run(
 ) -> Iterator[Run]:
     """The MLflow run of a flow run; `request` (JSON-ready) is everything that decides what it will do.
 
-    With `resume` an unfinished run of the same request goes on, against the champion it began with.
+    With `resume` an unfinished run of the same request goes on, if no other has replaced the champion it began with.
     """
     settings, client = connect()
     check_reachable(settings)

@@ -12,9 +12,9 @@ from tasks.references import Data, Evaluated, Judged, Registered, Run, Texts, Tr
 from tasks.registry import DATA_DIGEST, POLICY, POLICY_DIGEST, REASONS, VERDICT, Logged, log_booster
 from tasks.registry import register as register_version
 from tasks.stage import logger, stage
-from tasks.tracking import connect, stage_run
+from tasks.tracking import FLOW_RUN, connect, stage_run
 
-MODE, CHOSEN, FLOW_RUN = "troth.mode", "troth.candidate", "troth.flow_run"
+MODE, CHOSEN = "troth.mode", "troth.candidate"
 
 
 @stage(version=2, run_name="register {run[model]}")

@@ -27,6 +27,8 @@ DIGEST_LENGTH = 32
 """Of a data set's digest as MLflow keeps it."""
 
 KEY, STAGE, CHAMPION = "troth.key", "troth.stage", "troth.champion_at_start"
+FLOW_RUN = "troth.flow_run"
+"""Tag of a model's version: the run of the flow that made it."""
 REFUSED = "troth.refused"
 """Tag of a run that failed over its input: the sentence that said so."""
 
@@ -124,6 +126,9 @@ def open_run(
 ) -> tuple[references.Run, bool]:
     """The flow's run, and whether it is an unfinished one of the same key that goes on, rather than a new one.
 
+    One that began against another champion than today's begins anew, since its model could not be promoted any more;
+    unless that champion is its own, and what comes after a promotion is still to be done.
+
     `key` is a digest of everything the caller asked for, so a flow that failed half-way is continued by asking for the
     same thing again. The caller holds the key's lock: an unfinished run found here has no living owner. A continued run
     gets the very record it began with, since its stages are found again by what they were given.
@@ -131,7 +136,7 @@ def open_run(
     experiment = experiment_id(client, settings, pipeline)
     unfinished = f"tags.`{KEY}` = '{key}' AND attributes.status != 'FINISHED'"
     left = client.search_runs([experiment], unfinished, max_results=1) if resume else []
-    if left:
+    if goes_on := bool(left) and _is_timely(client, left[0], model, champion):
         run = left[0]
         client.update_run(run.info.run_id, status="RUNNING")
         for tag, value in tags.items():
@@ -140,7 +145,13 @@ def open_run(
     else:
         run = client.create_run(experiment, run_name=name, tags={KEY: key, CHAMPION: champion or "", **tags})
     record = references.Run(run_id=run.info.run_id, experiment_id=experiment, name=name, model=model, champion=champion)
-    return record, bool(left)
+    return record, goes_on
+
+
+def _is_timely(client: MlflowClient, run: Run, model: str, champion: str | None) -> bool:
+    if champion == (run.data.tags.get(CHAMPION) or None):
+        return True
+    return bool(champion) and client.get_model_version(model, champion).tags.get(FLOW_RUN) == run.info.run_id
 
 
 def close_run(client: MlflowClient, run_id: str, status: str, *, refused: str = "") -> None:

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from components.gates import run_gate
 from tasks import overview
 from tasks.loader import load
 from tasks.promotion_ledger import examine, ledger_of
@@ -160,7 +161,7 @@ def test_what_is_asked_for_with_other_parameters_is_another_run(run, table, pare
 
 
 @pytest.mark.slow
-def test_an_unfinished_run_whose_champion_was_replaced_meanwhile_is_refused(run, table, monkeypatch, home, client):
+def test_an_unfinished_run_whose_champion_was_replaced_meanwhile_begins_anew(run, table, monkeypatch, home, client):
     run(table("first", seed=1))
     second = table("second", seed=2)
     with monkeypatch.context() as patch:
@@ -170,11 +171,25 @@ def test_an_unfinished_run_whose_champion_was_replaced_meanwhile_is_refused(run,
     run(table("third", seed=3))
     outcome = run(second)
 
+    assert (outcome["action"], outcome["replaced"], outcome["champion"]) == ("promoted", "2", "3")
+    assert load("models:/people@champion", home).version == "3"
+
+
+def test_a_run_whose_champion_is_replaced_while_it_goes_on_is_refused(run, table, monkeypatch, home, client):
+    run(table("first", seed=1))
+    third, gate = table("third", seed=3), run_gate
+
+    def overtaken(*given, **options):
+        monkeypatch.setattr("tasks.gate.run_gate", gate)
+        run(third)
+        return gate(*given, **options)
+
+    monkeypatch.setattr("tasks.gate.run_gate", overtaken)
+    outcome = run(table("second", seed=2))
     assert (outcome["action"], outcome["champion"]) == ("refuse", "2")
     assert "stale" in outcome["why"]
     assert [one.verdict for one in overview.runs(client, home, most=9) if one.is_stale] == ["PROMOTE"]
     assert load("models:/people@champion", home).version == "2"
-    assert run(second)["action"] == "promoted"
 
 
 def _broken(*_, **__):

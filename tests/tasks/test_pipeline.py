@@ -22,7 +22,7 @@ from tasks.keys import row_key
 from tasks.pipeline import pipeline_run
 from tasks.settings import Settings
 from tasks.stage import _is_passing_trouble
-from tasks.tracking import CHAMPION, Stage, close_run, experiment_id, open_run, safe_name, stage_run
+from tasks.tracking import CHAMPION, FLOW_RUN, Stage, close_run, experiment_id, open_run, safe_name, stage_run
 
 
 @pytest.fixture
@@ -37,20 +37,31 @@ def opened(home, client):
     return open_
 
 
-def test_an_unfinished_run_goes_on_against_the_champion_it_began_with(opened, client):
+def test_an_unfinished_run_goes_on_as_it_began(opened, client):
     first, goes_on = opened(champion="3")
     assert not goes_on
     close_run(client, first["run_id"], "FAILED")
     client.update_run(first["run_id"], name="renamed by the report")
 
-    again, goes_on = opened(champion="4")
+    again, goes_on = opened(champion="3")
     assert goes_on
     assert again == first
     assert client.get_run(first["run_id"]).info.status == "RUNNING"
     close_run(client, first["run_id"], "FINISHED")
-    fresh, goes_on = opened(champion="4")
+    fresh, goes_on = opened(champion="3")
     assert not goes_on
-    assert (fresh["run_id"] != first["run_id"], fresh["champion"]) == (True, "4")
+    assert fresh["run_id"] != first["run_id"]
+
+
+def test_an_unfinished_run_goes_on_beside_a_new_champion_only_if_that_is_its_own(opened, client):
+    first, _ = opened()
+    client.create_registered_model("m")
+    for number, maker in (("1", first["run_id"]), ("2", "another run")):
+        client.create_model_version("m", "source", tags={FLOW_RUN: maker})
+        again, goes_on = opened(champion=number)
+        assert goes_on == (number == "1")
+        assert (again == first) == goes_on
+    assert again["champion"] == "2"
 
 
 def test_a_run_that_is_not_to_go_on_begins_anew_and_other_requests_are_other_runs(opened, client):
