@@ -32,6 +32,7 @@ LABEL_NAMES = ("label", "target", "outcome", "class", "y")
 CODE_NAMES = ("zip", "postcode", "postal", "plz", "code", "icd", "drg", "cpt", "ward", "unit")
 PERSON_NAMES = ("person", "patient", "subject", "member", "customer", "user", "id")
 TIME_NAMES = ("time", "year", "month", "date", "visit", "wave", "period")
+POSITIVE = ("1", "true", "y", "yes", "ja", "oui", "sí", "si", "sì", "sim", "tak", "positive", "positiv", "positif")
 GROUP_NAMES = ("sex", "gender", "female", "race", "ethnicity", "age", "religion", "nationality", "dialect", "region")
 NOT_TO_BE_LOOKED_AT = ("race", "ethnicity", "religion", "nationality")
 """Groups that are reported and gated, and left out of the features unless a person puts them there."""
@@ -182,7 +183,7 @@ def _label(columns: pa.Table, usable: list[str], taken: set, notes: list[str]) -
 def _rule(name: str, column: pa.ChunkedArray, notes: list[str]) -> Label:
     values = sorted(pc.unique(as_text(column).drop_null()).to_pylist())
     if len(values) <= 2:
-        positive = next((v for v in values if v.lower() in {"1", "true", "yes", "y", "positive"}), values[-1])
+        positive = next((v for v in values if v.lower() in POSITIVE), values[-1])
         notes.append(f"the positive class of '{name}' is '{positive}' of {listed(values)}")
         return BinaryLabel(column=name, positive=positive)
     if is_number(column) and len(values) > FEW:

@@ -141,6 +141,15 @@ def test_a_label_with_gaps_is_still_the_last_column_of_two_values(visits):
     assert any("'readmitted'" in note and "'smoker'" in note for note in draft.notes)
 
 
+def test_the_positive_class_is_known_by_its_word(visits):
+    for no, yes in (("nein", "ja"), ("no", "sí"), ("false", "true"), ("0", "1")):
+        answers = pa.array([no, yes] * (len(visits) // 2))
+        assert (
+            draft_schema(visits.append_column("outcome_2", answers), "t", label="outcome_2").schema.label.positive
+            == yes
+        )
+
+
 def test_a_column_whose_name_no_feature_may_have_is_left_out_with_a_note(visits):
     draft = draft_schema(visits.append_column("BMI [kg/m2]", visits["Age"]), "t")
     assert "BMI [kg/m2]" not in draft.schema.features
