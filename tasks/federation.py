@@ -118,6 +118,10 @@ def happened_in(told: Mapping) -> Happened:
         logger().warning("%s was lost when asked to %s: %s", one["name"], one["step"], one["sentence"])
     if len(losses) > MOST_TOLD:
         logger().warning("and %d times more; %s has all", len(losses) - MOST_TOLD, LOSSES)
+    rounds = told["rounds"]
+    for name in sorted({one["name"] for one in losses[:MOST_TOLD]}):
+        if (there := sum(name in one["members"] for one in rounds)) < len(rounds):
+            logger().warning("the model was grown with %s in %d of %d rounds", name, there, len(rounds))
     return Happened(told["rounds"], losses)
 
 

@@ -95,3 +95,12 @@ def test_why_an_owner_was_left_out_is_said_and_counted(caplog):
     said = [record.getMessage() for record in caplog.records]
     assert about in said[0]
     assert len(said) == 21
+
+
+def test_how_many_rounds_were_without_who_was_lost_is_told(caplog):
+    losses = [{"name": name, "step": "sum", "sentence": "gone"} for name in ("north", "south")]
+    rounds = [{"members": members} for members in (["north", "south"], ["south"], ["north", "south"])]
+    with caplog.at_level("WARNING"):
+        happened_in({"rounds": rounds, "losses": losses})
+    said = [record.getMessage() for record in caplog.records[2:]]
+    assert [("north" in one, "2 of 3" in one) for one in said] == [(True, True)]
