@@ -93,7 +93,9 @@ def language(
     )
     if finished == "skip" and (before := finished_outcome("language", request)):
         return before
-    with pipeline_run("language", name=f"language {model} {mode}", model=model, request=request) as run:
+    with pipeline_run(
+        "language", name=f"language {model} {mode}", model=model, request=request, resume="always"
+    ) as run:
         texts = partition_texts(
             run, data, split, privatisation, seed, privacy.unit if mode == "private" else "utterance"
         )

@@ -46,7 +46,7 @@ def recheck(
     if ending := nothing_to_check(model):
         return Completed(message=ending)
     request = request_of(data=data, model=model, policy=rules, golden=golden, split=split)
-    with pipeline_run("recheck", name=f"recheck {model}", model=model, request=request, resume=False) as run:
+    with pipeline_run("recheck", name=f"recheck {model}", model=model, request=request, resume="never") as run:
         outcome = recheck_stage(run, data, rules, golden, split)
     if outcome["decision"] == "REJECT":
         raise BrokenPromise(outcome)

@@ -30,12 +30,13 @@ def close_abandoned(client: MlflowClient, settings: Settings) -> list[str]:
     ]
 
 
-def is_abandoned(settings: Settings, run: Run) -> bool:
+def is_abandoned(client: MlflowClient, settings: Settings, run: Run) -> bool:
     """Whether a run the store calls running is dead, as far as the locks of this home tell; it is left as it is."""
     if run.info.status != "RUNNING" or run.data.tags.get(LOCKS) != name_of_locks(settings):
         return False
     with if_free(settings, run.data.tags[KEY]) as is_dead:
-        return is_dead
+        # Asked again under the lock: it may have ended since it was listed.
+        return is_dead and client.get_run(run.info.run_id).info.status == "RUNNING"
 
 
 def _closed(client: MlflowClient, settings: Settings, run_id: str, experiment: str, key: str) -> bool:

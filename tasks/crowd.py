@@ -85,4 +85,4 @@ def train_crowd(
         "noise": agreement.noise_plan and agreement.noise_plan.to_json(),
         "counts": counts,
     }
-    return model_of(agreement, progress), record_of(agreement, told, crowd=plan), happened_in(told)
+    return model_of(agreement, progress), record_of(agreement, told, crowd=plan), happened_in(told, asks_all=False)

@@ -90,9 +90,8 @@ def train_with_aggregator(
         raise InvalidInput(
             f"selection asks for {selection.owners} owners a round and there are {owners}; ask for fewer"
         )
+    parameters = with_bins_for(data, parameters)
     parts = counted_parts(selection.owners if selection else owners, members=owners, threshold=least_survivors(owners))
-    rows_a_bin = agreement_of(data, parameters, selection, noise, contributors=parts).rows_a_bin(owners)
-    parameters = with_bins_for(data, parameters, rows_a_bin=rows_a_bin)
     agreement = agreement_of(data, parameters, selection, noise, contributors=parts)
     agreement.require_possible()
     public = _public(data) | {
@@ -108,10 +107,11 @@ def train_with_aggregator(
             ended = _run(settings, data, "grow", key, public, said)
             create_once(done, json.dumps(_told(data, ended)).encode())
         told = json.loads(done.read_text())
-    return from_document(json.loads(told["model"])), record_of(agreement, told), happened_in(told)
+    happened = happened_in(told, asks_all=selection is None)
+    return from_document(json.loads(told["model"])), record_of(agreement, told), happened
 
 
-def happened_in(told: Mapping) -> Happened:
+def happened_in(told: Mapping, *, asks_all: bool) -> Happened:
     """What happened in a training; who was lost or left out, and why, is said to whoever follows the run too."""
     losses = told["losses"]
     for one in losses[:MOST_TOLD]:
@@ -119,21 +119,19 @@ def happened_in(told: Mapping) -> Happened:
     if len(losses) > MOST_TOLD:
         logger().warning("and %d times more; %s has all", len(losses) - MOST_TOLD, LOSSES)
     rounds = told["rounds"]
-    for name in sorted({one["name"] for one in losses[:MOST_TOLD]}):
+    for name in sorted({one["name"] for one in losses[:MOST_TOLD]}) if asks_all else ():
         if (there := sum(name in one["members"] for one in rounds)) < len(rounds):
             logger().warning("the model was grown with %s in %d of %d rounds", name, there, len(rounds))
     return Happened(told["rounds"], losses)
 
 
-def with_bins_for(
-    data: Data, parameters: BoostingParameters, *, usual: int = MAX_BIN, rows_a_bin: float = ROWS_A_BIN
-) -> BoostingParameters:
+def with_bins_for(data: Data, parameters: BoostingParameters, *, usual: int = MAX_BIN) -> BoostingParameters:
     """The parameters; with the usual bins where nobody asked for a number, or fewer where rows are too few for them.
 
     How many rows owners train on is only known once they have divided them, so a tenth is left over.
     """
     training = sum(holding["rows"] for holding in data["holdings"]) * data["split"]["shares"][0]
-    most = int(0.9 * training / rows_a_bin)
+    most = int(0.9 * training / ROWS_A_BIN)
     if parameters.max_bin is not None:
         return parameters
     if 2 <= most < usual:

@@ -86,7 +86,7 @@ def runs(client: MlflowClient, settings: Settings, *, most: int) -> list[RunStat
             run.info.run_id,
             run.info.run_name,
             datetime.fromtimestamp(run.info.start_time / 1000, UTC),
-            "DIED" if is_abandoned(settings, run) else run.info.status,
+            "DIED" if is_abandoned(client, settings, run) else run.info.status,
             run.data.tags.get("troth.verdict", ""),
             run.data.tags.get("troth.version", ""),
             run.data.metrics.get("error_new"),

@@ -21,7 +21,7 @@ from tasks.locks import alone, name_of_locks
 from tasks.references import Run
 from tasks.registry_reach import check_reachable
 from tasks.stage import logger
-from tasks.tracking import Stage, close_run, connect, how_it_ended, open_run
+from tasks.tracking import Resume, Stage, close_run, connect, how_it_ended, open_run
 
 
 def request_key(pipeline: str, request: Mapping[str, object]) -> str:
@@ -31,11 +31,12 @@ def request_key(pipeline: str, request: Mapping[str, object]) -> str:
 
 @contextmanager
 def pipeline_run(
-    pipeline: str, *, name: str, model: str, request: Mapping[str, object], resume: bool = True
+    pipeline: str, *, name: str, model: str, request: Mapping[str, object], resume: Resume = "timely"
 ) -> Iterator[Run]:
     """The MLflow run of a flow run; `request` (JSON-ready) is everything that decides what it will do.
 
-    With `resume` an unfinished run of the same request goes on, if no other has replaced the champion it began with.
+    An unfinished run of the same request goes on: with `resume` timely if no other replaced the champion it began with,
+    which would come to nothing; always where what it has done must not be paid for twice; or never.
     """
     settings, client = connect()
     check_reachable(settings)

@@ -161,7 +161,7 @@ def compose(client: MlflowClient, settings: Settings, references: Mapping[str, M
 
 
 def finished_outcome(pipeline: str, request: Mapping[str, object]) -> Promoted | None:
-    """What became of the newest finished run that was asked for the same; None where there is none."""
+    """What became of the newest finished run that was asked for the same; None where there is none, or it was stale."""
     settings, client = connect()
     experiment = experiment_id(client, settings, pipeline)
     query = f"tags.`{KEY}` = '{request_key(pipeline, request)}' AND attributes.status = 'FINISHED'"
@@ -169,6 +169,8 @@ def finished_outcome(pipeline: str, request: Mapping[str, object]) -> Promoted |
     if not found:
         return None
     known = references_of(client, found[0].info.run_id)
+    if known["promoted"]["action"] == "refuse":
+        return None
     logger().info("%s was run before; this is what became of it", found[0].info.run_name)
     # Records of earlier versions do not say it.
     return {"model": known["registered"]["model"], "others": 0, **known["promoted"]}

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
@@ -22,6 +23,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFL
 from tasks import references
 from tasks.embedded_store import EmbeddedClient, ensure_store, is_embedded, whole
 from tasks.settings import Settings, load_settings
+from tasks.stage import logger
+
+Resume = Literal["never", "timely", "always"]
 
 DIGEST_LENGTH = 32
 """Of a data set's digest as MLflow keeps it."""
@@ -122,12 +126,12 @@ def open_run(
     key: str,
     champion: str | None,
     tags: Mapping[str, str],
-    resume: bool = True,
+    resume: Resume = "timely",
 ) -> tuple[references.Run, bool]:
     """The flow's run, and whether it is an unfinished one of the same key that goes on, rather than a new one.
 
-    One that began against another champion than today's begins anew, since its model could not be promoted any more;
-    unless that champion is its own, and what comes after a promotion is still to be done.
+    With `resume` timely one that began against another champion than today's does not go on, since its model could not
+    be promoted any more; unless that champion is its own, and what comes after a promotion is still to be done.
 
     `key` is a digest of everything the caller asked for, so a flow that failed half-way is continued by asking for the
     same thing again. The caller holds the key's lock: an unfinished run found here has no living owner. A continued run
@@ -135,8 +139,8 @@ def open_run(
     """
     experiment = experiment_id(client, settings, pipeline)
     unfinished = f"tags.`{KEY}` = '{key}' AND attributes.status != 'FINISHED'"
-    left = client.search_runs([experiment], unfinished, max_results=1) if resume else []
-    if goes_on := bool(left) and _is_timely(client, left[0], model, champion):
+    left = client.search_runs([experiment], unfinished, max_results=1) if resume != "never" else []
+    if goes_on := bool(left) and (resume == "always" or _is_timely(client, left[0], model, champion)):
         run = left[0]
         client.update_run(run.info.run_id, status="RUNNING")
         for tag, value in tags.items():
@@ -149,9 +153,14 @@ def open_run(
 
 
 def _is_timely(client: MlflowClient, run: Run, model: str, champion: str | None) -> bool:
-    if champion == (run.data.tags.get(CHAMPION) or None):
+    before = run.data.tags.get(CHAMPION) or None
+    if champion == before:
         return True
-    return bool(champion) and client.get_model_version(model, champion).tags.get(FLOW_RUN) == run.info.run_id
+    if champion and client.get_model_version(model, champion).tags.get(FLOW_RUN) == run.info.run_id:
+        return True
+    versions = tuple(f"version {number}" if number else "no champion" for number in (before, champion))
+    logger().info("an unfinished run began against %s, and now there is %s: beginning anew", *versions)
+    return False
 
 
 def close_run(client: MlflowClient, run_id: str, status: str, *, refused: str = "") -> None:

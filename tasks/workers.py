@@ -238,7 +238,8 @@ def _look_at(prefect: SyncPrefectClient, one: _Asked, patience: float) -> Except
             _call_off(prefect, one.run)
             one.gone, failure = True, InvalidInput(_not_taken_up(one, patience))
             return None if one.is_dispensable else failure
-        if waited > _SOON and not one.missed:
+        # One that is pending was taken up, and its process is still to begin.
+        if waited > _SOON and not one.missed and state.is_scheduled():
             one.missed = True
             logger().warning(f"{_not_taken_up(one, _SOON)}; waiting up to {patience:g} s")
     return None if one.is_dispensable and isinstance(failure, PartyLost) else failure

@@ -3,6 +3,7 @@
 import os
 import shlex
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import typer
 from rich.markup import escape
@@ -114,8 +115,9 @@ def show_next(model: str) -> None:
     server = load_settings().server
     prefect, mlflow = (f"http://{server.host}:{port}" for port in (server.prefect_port, server.mlflow_port))
     look = f"troth up   (then Prefect is at {prefect}, MLflow at {mlflow})"
-    if used := os.environ.get("PREFECT_API_URL"):
-        look = f"Prefect at {used.rstrip('/').removesuffix('/api')};  troth up   (then MLflow is at {mlflow})"
+    used = urlsplit(os.environ.get("PREFECT_API_URL", ""))
+    if used.hostname and used.port != server.prefect_port:
+        look = f"Prefect at {used.scheme}://{used.netloc.rpartition('@')[2]};  troth up   (then MLflow is at {mlflow})"
     console.print()
     console.print("report     troth report", markup=False)
     console.print(f"look       {look}", markup=False, soft_wrap=True)

@@ -67,10 +67,11 @@ _WEIGHING = {"reg_loss_param": {"scale_pos_weight": "1"}}
 
 def class_order(label: Label) -> str | None:
     """What a model notes as its attribute `classes`, so that scores of another order are never mixed with its own."""
+    # As XGBoost gives it back: an escaped letter it takes for its escape.
     match label:
         case BinaryLabel(positive=positive):
-            return json.dumps([positive])
+            return json.dumps([positive], ensure_ascii=False)
         case MulticlassLabel(classes=classes):
-            return json.dumps(classes)
+            return json.dumps(classes, ensure_ascii=False)
         case _:
             return None

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from components.data.check_features import MOST_CATEGORIES
 from components.data.finding import listed, suggestion
 from components.data.schema import (
+    NO_FEATURE,
     BinaryLabel,
     Feature,
     Group,
@@ -101,7 +102,7 @@ def draft_schema(
             notes.append(f"'{column}' is a group and no feature: a model that looks at it may repeat unequal treatment")
             continue
         if not can_be_feature(column):
-            notes.append(f"'{column}' is left out: a feature's name has no bracket and no '<'; rename the column")
+            notes.append(f"'{column}' is left out: {NO_FEATURE}; rename the column")
             continue
         feature = _feature(column, columns[column], notes)
         if feature:

@@ -19,6 +19,7 @@ from components.errors import InvalidInput
 
 M = TypeVar("M", bound=BaseModel)
 
+NO_FEATURE = "no feature's name may have a bracket, '<', '\\u' or a control character"
 _NO_FEATURE = re.compile(r"[\[\]<\x00-\x1f]|\\u")
 """What the name of an XGBoost feature may not have, or does not keep when a model is written and read."""
 
@@ -137,10 +138,7 @@ class Schema(_Frozen):
         if any(group.column == person for group in self.groups.values()):
             raise ValueError(f"column '{person}' identifies the person and is a group too; a group is of many persons")
         for name in filterfalse(can_be_feature, self.features):
-            raise ValueError(
-                f"feature '{name}' has a bracket, '<', '\\u' or a control character, which the name of no feature may "
-                "have; rename the column in the table and here"
-            )
+            raise ValueError(f"feature '{name}': {NO_FEATURE}; rename the column in the table and here")
         if label in {person, self.time}:
             raise ValueError(f"column '{label}' is the label; the person and time columns are others")
         return self

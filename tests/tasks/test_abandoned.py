@@ -21,7 +21,7 @@ def left(home, client):
     def leave(key: str, *, locks: str | None = None) -> tuple[str, str]:
         tags = {LOCKS: locks or name_of_locks(home), "troth.pipeline": "tabular"}
         run, _ = open_run(
-            client, home, pipeline="tabular", name=key, model="m", key=key, champion=None, tags=tags, resume=False
+            client, home, pipeline="tabular", name=key, model="m", key=key, champion=None, tags=tags, resume="never"
         )
         with stage_run(client, run, "partition"):
             pass
@@ -61,7 +61,7 @@ def test_runs_of_other_locks_and_runs_that_ended_are_left_alone(left, home, clie
 
 def test_the_next_run_closes_what_was_killed_even_when_it_does_not_go_on(home, client):
     def recheck():
-        return pipeline_run("recheck", name="recheck m", model="m", request={"rows": "today"}, resume=False)
+        return pipeline_run("recheck", name="recheck m", model="m", request={"rows": "today"}, resume="never")
 
     child = os.fork()
     if child == 0:

@@ -29,7 +29,7 @@ from tasks.tracking import CHAMPION, FLOW_RUN, Stage, close_run, experiment_id, 
 def opened(home, client):
     """A function that opens the run of a request, as a flow does."""
 
-    def open_(key: str = "k", *, champion: str | None = None, resume: bool = True):
+    def open_(key: str = "k", *, champion: str | None = None, resume: str = "timely"):
         return open_run(
             client, home, pipeline="tabular", name="n", model="m", key=key, champion=champion, tags={}, resume=resume
         )
@@ -64,10 +64,15 @@ def test_an_unfinished_run_goes_on_beside_a_new_champion_only_if_that_is_its_own
     assert again["champion"] == "2"
 
 
+def test_what_was_paid_for_goes_on_whoever_is_champion(opened):
+    first, _ = opened(champion="3")
+    assert opened(champion="4", resume="always") == (first, True)
+
+
 def test_a_run_that_is_not_to_go_on_begins_anew_and_other_requests_are_other_runs(opened, client):
     first, _ = opened()
     assert opened("other")[0]["run_id"] != first["run_id"]
-    assert opened(resume=False) != (first, True)
+    assert opened(resume="never") != (first, True)
     assert client.get_run(first["run_id"]).data.tags[CHAMPION] == ""
 
 

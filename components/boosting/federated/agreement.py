@@ -118,11 +118,6 @@ class Agreement(BaseModel):
         """Training rows, of all owners that count, below which cut points would be everybody's values."""
         return ROWS_A_BIN * self.max_bin if self.searched() else 1
 
-    def rows_a_bin(self, owners: int) -> float:
-        """Training rows of all owners that a bin should have: fewer say much of single rows, or drown in noise."""
-        noisy = self.noise_plan and self.searched()
-        return max(ROWS_A_BIN, hidden_below(self.noise_plan.deviation("count") * math.sqrt(owners)) if noisy else 0.0)
-
     def require_many_rows(self, rows: int, owners: int) -> None:
         """Raise `InvalidInput` where there are fewer than `rows_needed`, or bins of so few that noise hides them."""
         if rows < self.rows_needed:
@@ -131,14 +126,15 @@ class Agreement(BaseModel):
                 f"them would say much of single rows, ask for at most {rows // ROWS_A_BIN} bins (max_bin), or give "
                 "features public edges in the schema"
             )
-        least = self.rows_a_bin(owners)
-        if least > ROWS_A_BIN and rows < least * self.max_bin:
-            counted = f"{rows} training rows together, {self.noise.rows} a person counted at most"
-            raise InvalidInput(
-                f"max_bin is {self.max_bin}, and under the noise bins of fewer than {least:,.0f} rows cannot be told "
-                f"from empty ones, where all owners have {counted}; ask for at most {int(rows / least)} bins "
-                "(max_bin), or give features public edges in the schema"
-            )
+        if self.noise_plan and self.searched():
+            least = hidden_below(self.noise_plan.deviation("count") * math.sqrt(owners))
+            if rows < least * self.max_bin:
+                counted = f"{rows} training rows together, {self.noise.rows} a person counted at most"
+                raise InvalidInput(
+                    f"max_bin is {self.max_bin}, and under the noise bins of fewer than {least:,.0f} rows cannot be "
+                    f"told from empty ones, where all owners have {counted}; ask for at most {int(rows / least)} bins "
+                    "(max_bin), or give features public edges in the schema"
+                )
 
     def public_edges(self) -> dict[str, list[float]]:
         """Edges that the schema gives."""

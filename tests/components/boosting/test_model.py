@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 import xgboost
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from components.boosting.document import class_order
 from components.boosting.model import base_margins, from_document, model_digest, to_document
 from components.boosting.pooled import predict_margins, train_pooled
-from components.data.schema import can_be_feature
+from components.data.schema import BinaryLabel, can_be_feature
 
 KINDS = ("binary", "multiclass", "regression")
 
@@ -21,6 +22,7 @@ def test_document_holds_the_whole_model(table_of, small, kind):
     assert "c" in again.feature_types
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8"), min_size=1).filter(can_be_feature))
 @example("Länge des Aufenthalts")
 @example('a "quoted" \\ name')
@@ -28,6 +30,14 @@ def test_whatever_may_name_a_feature_is_kept(name):
     rows = xgboost.DMatrix(np.eye(2), label=[0, 1], feature_names=[name, f"{name}'"])
     booster = xgboost.train({}, rows, 1)
     assert booster.feature_names == from_document(to_document(booster)).feature_names == rows.feature_names
+
+
+def test_classes_of_any_language_are_known_again():
+    label = BinaryLabel(column="answer", positive="sí")
+    booster = xgboost.train({}, xgboost.DMatrix(np.eye(2), label=[0, 1]), 1)
+    booster.set_attr(classes=class_order(label))
+    again = from_document(to_document(booster))
+    assert again.attr("classes") == to_document(again)["learner"]["attributes"]["classes"] == class_order(label)
 
 
 @pytest.mark.parametrize("kind", KINDS)
