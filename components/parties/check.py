@@ -90,7 +90,7 @@ def _reach(parties: Parties, owner: Owner, context: ssl.SSLContext) -> Finding |
     except socket.gaierror:
         return Finding("error", f"{title}: the address cannot be resolved; correct it in parties.yaml")
     except ConnectionRefusedError:
-        return Finding("note", f"{title} is reached, and nothing listens there, as between two programs it should be")
+        return Finding("note", f"{title} is reached, and nothing listens there, as is right between programs")
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         return Finding("warning", f"{title} does not answer ({why}); start it, or correct its address or the firewall")
